@@ -1,0 +1,131 @@
+using System.Text.Json;
+
+namespace StreamService.Qemu.Qmp;
+
+/// <summary>The layer of a guest device that its writes go to, and what lies below it.</summary>
+/// <param name="Device">The device as query-block tells it.</param>
+/// <param name="NodeName">The node to export and to stream into: below copy-on-read, throttle and jobs' own filters.</param>
+/// <param name="Chain">Node names from <paramref name="NodeName"/> down the backing links, filters left out; one name
+/// alone where there is no backing image.</param>
+public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyList<string> Chain)
+{
+    /// <summary>Drivers whose "file" child has the same contents (is_filter in QEMU's block drivers).</summary>
+    private static readonly HashSet<string> FilterDrivers =
+    [
+        "copy-on-read", "throttle", "compress", "preallocate", "copy-before-write", "blkdebug", "blklogwrites", "blkreplay",
+    ];
+
+    /// <summary>Finds the active layer of a device.</summary>
+    /// <param name="devices">The answer of query-block.</param>
+    /// <param name="graph">The answer of x-debug-query-block-graph.</param>
+    /// <param name="alias">libvirt's alias of the disk, or the device's id: a whole segment of its qdev path.</param>
+    /// <returns>null where no device has that alias, its drive is empty, or the graph does not (any longer) know its node.</returns>
+    public static ActiveLayer? Find(IReadOnlyList<BlockDevice> devices, BlockGraph graph, string alias)
+    {
+        var device = devices.FirstOrDefault(d => d.Qdev is { } path && path.Split('/').Contains(alias));
+        if (device?.Inserted is not { NodeName: { } top } inserted)
+            return null;
+
+        var walk = new Walk(graph);
+        if (walk.IdOf(top) is not { } start)
+            return null;
+
+        var chain = new List<string>();
+        var seen = new HashSet<long>();
+        // A chain without backing: only the drivers' names tell a filter from a format.
+        var layer = walk.LayerBelow(start) ?? walk.Descend(start, FiltersOnTop(inserted));
+        for (long? at = layer; at is { } id && seen.Add(id); at = walk.Backing(id) is { } below ? walk.LayerBelow(below) ?? below : null)
+            chain.Add(walk.NameOf(id));
+        return new ActiveLayer(device, chain[0], chain);
+    }
+
+    /// <summary>
+    /// How many filters stand on top of each other, as far as the file name tells: where QEMU writes it as json: it
+    /// names every driver on the way.
+    /// </summary>
+    private static int FiltersOnTop(InsertedNode inserted)
+    {
+        if (!FilterDrivers.Contains(inserted.Driver))
+            return 0;
+        if (inserted.File is not { } file || !file.StartsWith("json:", StringComparison.Ordinal))
+            return 1;
+        try
+        {
+            using var document = JsonDocument.Parse(file.AsMemory(5), new JsonDocumentOptions { MaxDepth = 1024 });
+            var count = 0;
+            var node = document.RootElement;
+            while (node.ValueKind == JsonValueKind.Object
+                   && node.TryGetProperty("driver", out var driver)
+                   && driver.ValueKind == JsonValueKind.String
+                   && FilterDrivers.Contains(driver.GetString() ?? "")
+                   && node.TryGetProperty("file", out node))
+            {
+                count++;
+            }
+
+            return Math.Max(count, 1);
+        }
+        catch (JsonException)
+        {
+            return 1;
+        }
+    }
+
+    /// <summary>The graph by id and role.</summary>
+    private sealed class Walk
+    {
+        private readonly Dictionary<long, string> _names;
+        private readonly Dictionary<(long Parent, string Role), long> _children = [];
+
+        public Walk(BlockGraph graph)
+        {
+            _names = graph.Nodes.Where(node => node.Type == "block-driver")
+                .DistinctBy(node => node.Id)
+                .ToDictionary(node => node.Id, node => node.Name);
+            foreach (var edge in graph.Edges)
+                _children.TryAdd((edge.Parent, edge.Name), edge.Child);
+        }
+
+        public long? IdOf(string name)
+        {
+            foreach (var (id, known) in _names)
+            {
+                if (known == name)
+                    return id;
+            }
+
+            return null;
+        }
+
+        public string NameOf(long id) => _names.GetValueOrDefault(id, "");
+
+        public long? Backing(long id) => Child(id, "backing");
+
+        /// <summary>
+        /// The first node at or below <paramref name="id"/> that is an overlay: it has a file and a backing child. A
+        /// node with a backing child alone is the filter of a mirror or commit job. null where there is none.
+        /// </summary>
+        public long? LayerBelow(long id)
+        {
+            var seen = new HashSet<long>();
+            for (long? at = id; at is { } node && seen.Add(node); at = Child(node, "file") ?? Backing(node))
+            {
+                if (Child(node, "file") is not null && Backing(node) is not null)
+                    return node;
+            }
+
+            return null;
+        }
+
+        /// <summary>Goes down so many "file" edges, as far as they reach.</summary>
+        public long Descend(long id, int edges)
+        {
+            for (; edges > 0 && Child(id, "file") is { } below; edges--)
+                id = below;
+            return id;
+        }
+
+        private long? Child(long parent, string role) =>
+            _children.TryGetValue((parent, role), out var child) ? child : null;
+    }
+}
