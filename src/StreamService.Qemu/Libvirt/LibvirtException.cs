@@ -1,0 +1,117 @@
+using System.Runtime.InteropServices;
+
+namespace StreamService.Qemu.Libvirt;
+
+/// <summary>Codes of libvirt's errors that are told apart here (virErrorNumber, libvirt/virterror.h). Others occur too.</summary>
+public enum LibvirtErrorCode
+{
+    /// <summary>No error was left by the failing call.</summary>
+    None = 0,
+
+    /// <summary>VIR_ERR_INTERNAL_ERROR.</summary>
+    InternalError = 1,
+
+    /// <summary>VIR_ERR_NO_SUPPORT: this libvirt or this hypervisor lacks the function.</summary>
+    NoSupport = 3,
+
+    /// <summary>VIR_ERR_NO_CONNECT: the hypervisor cannot be reached.</summary>
+    NoConnect = 5,
+
+    /// <summary>VIR_ERR_INVALID_CONN.</summary>
+    InvalidConnection = 6,
+
+    /// <summary>VIR_ERR_INVALID_ARG.</summary>
+    InvalidArgument = 8,
+
+    /// <summary>VIR_ERR_OPERATION_FAILED.</summary>
+    OperationFailed = 9,
+
+    /// <summary>VIR_ERR_XML_ERROR: the description is malformed or incomplete.</summary>
+    XmlError = 27,
+
+    /// <summary>VIR_ERR_SYSTEM_ERROR: a system call failed; opening a socket, for one.</summary>
+    SystemError = 38,
+
+    /// <summary>VIR_ERR_RPC.</summary>
+    Rpc = 39,
+
+    /// <summary>VIR_ERR_NO_DOMAIN: no such domain, or it is gone.</summary>
+    NoDomain = 42,
+
+    /// <summary>VIR_ERR_AUTH_FAILED.</summary>
+    AuthFailed = 45,
+
+    /// <summary>VIR_ERR_OPERATION_INVALID: not in the domain's present state.</summary>
+    OperationInvalid = 55,
+
+    /// <summary>VIR_ERR_OPERATION_TIMEOUT: libvirt gave up waiting, or this library did.</summary>
+    OperationTimeout = 68,
+
+    /// <summary>VIR_ERR_CONFIG_UNSUPPORTED.</summary>
+    ConfigUnsupported = 67,
+
+    /// <summary>VIR_ERR_ARGUMENT_UNSUPPORTED.</summary>
+    ArgumentUnsupported = 74,
+
+    /// <summary>VIR_ERR_OPERATION_UNSUPPORTED.</summary>
+    OperationUnsupported = 84,
+
+    /// <summary>VIR_ERR_BLOCK_COPY_ACTIVE: a block copy job is in the way.</summary>
+    BlockCopyActive = 83,
+}
+
+/// <summary>libvirt refused a call, its daemon could not be reached, or a call took too long.</summary>
+public sealed class LibvirtException : Exception
+{
+    // virErrorDomain of virterror.h: which part of libvirt raised the error.
+    private const int VirFromRpc = 7;
+    private const int VirFromRemote = 13;
+
+    /// <summary>An error of this library's own: <see cref="Domain"/> is 0 (VIR_FROM_NONE).</summary>
+    public LibvirtException(LibvirtErrorCode code, string message, Exception? innerException = null)
+        : base(message, innerException)
+    {
+        Code = code;
+        Level = 2;
+    }
+
+    private LibvirtException(LibvirtErrorCode code, int domain, int level, string message)
+        : base(message)
+    {
+        Code = code;
+        Domain = domain;
+        Level = level;
+    }
+
+    /// <summary>What went wrong.</summary>
+    public LibvirtErrorCode Code { get; }
+
+    /// <summary>The part of libvirt that raised it (virErrorDomain; 10 is the QEMU driver), or 0.</summary>
+    public int Domain { get; }
+
+    /// <summary>virErrorLevel: 1 warning, 2 error.</summary>
+    public int Level { get; }
+
+    /// <summary>True where this library gave up waiting: libvirt may still carry the call out.</summary>
+    public bool IsCallTimeout => Code == LibvirtErrorCode.OperationTimeout && Domain == 0;
+
+    /// <summary>
+    /// True where the daemon could not be reached, the connection to it is gone, or it does not answer:
+    /// a new connection is needed, and nothing is known of the domain.
+    /// </summary>
+    public bool IsConnectionFailure =>
+        IsCallTimeout
+        || Domain is VirFromRpc or VirFromRemote
+        || Code is LibvirtErrorCode.NoConnect or LibvirtErrorCode.InvalidConnection
+            or LibvirtErrorCode.Rpc or LibvirtErrorCode.AuthFailed;
+
+    /// <summary>Reads virGetLastError, which is kept per thread: to be called on the thread of the failed call.</summary>
+    internal static unsafe LibvirtException FromLastError(string function)
+    {
+        var error = NativeMethods.virGetLastError();
+        if (error is null || error->Code == 0)
+            return new LibvirtException(LibvirtErrorCode.None, $"{function} failed and gave no reason.");
+        var text = Marshal.PtrToStringUTF8((nint)error->Message) ?? $"{function} failed";
+        return new LibvirtException((LibvirtErrorCode)error->Code, error->Domain, error->Level, text);
+    }
+}
