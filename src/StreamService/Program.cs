@@ -1,1 +1,84 @@
-var builder = WebApplication.CreateBuilder(args); var app = builder.Build(); app.Run();
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Serilog;
+using StreamService;
+using StreamService.Api;
+using StreamService.Configuration;
+using StreamService.Hypervisors;
+using StreamService.Progress;
+using StreamService.Storage;
+using StreamService.Streaming;
+
+// The whole composition, to be read from top to bottom.
+var builder = WebApplication.CreateBuilder(args);
+ListenAddresses.RefuseOpenOnes(builder.Configuration);
+
+// Logging: console or compact JSON, by the section "Serilog".
+builder.Services.AddSerilog((services, logger) => logger.ReadFrom.Configuration(builder.Configuration).ReadFrom.Services(services));
+
+// Configuration: every fault at once, before anything starts.
+builder.Services.AddOptions<StreamServiceOptions>().BindConfiguration(StreamServiceOptions.Section).ValidateOnStart();
+builder.Services.AddSingleton<IValidateOptions<StreamServiceOptions>, StreamServiceOptionsValidator>();
+builder.Services.AddSingleton(TimeProvider.System);
+
+// Storage.
+builder.Services.AddDbContextFactory<StreamDbContext>((services, options) =>
+    options.UseSqlite(services.GetRequiredService<IOptions<StreamServiceOptions>>().Value.Storage.ConnectionString));
+builder.Services.AddSingleton<StreamStore>();
+
+// Hypervisors, one for each configured host.
+builder.Services.AddSingleton<HypervisorFactory>();
+builder.Services.AddSingleton(services => new HostDirectory(services.GetRequiredService<HypervisorFactory>().CreateAll()));
+
+// Streaming.
+builder.Services.AddSingleton<SectorStepper>();
+builder.Services.AddSingleton<StreamManager>();
+builder.Services.AddHostedService<StreamWorker>();
+
+// Progress.
+builder.Services.AddSingleton<Subscribers>();
+builder.Services.AddHostedService<ProgressPublisher>();
+builder.Services.AddSignalR().AddJsonProtocol(options => ConfigureJson(options.PayloadSerializerOptions));
+
+// The API.
+builder.Services.AddControllers(options => options.SuppressAsyncSuffixInActionNames = false)
+    .AddJsonOptions(options => ConfigureJson(options.JsonSerializerOptions))
+    .ConfigureApiBehaviorOptions(options => options.InvalidModelStateResponseFactory = RequestFaults.Answer);
+builder.Services.AddOptions<MvcOptions>().Configure<IOptions<JsonOptions>>((mvc, json) =>
+    mvc.InputFormatters.Insert(0, new StrictJsonInputFormatter(json.Value.JsonSerializerOptions)));
+builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = StreamProblems.NameFrameworkProblem);
+builder.Services.AddExceptionHandler<StreamProblemHandler>();
+builder.Services.AddOpenApiDocument();
+builder.Services.AddHealthChecks().AddCheck<ReadinessCheck>("ready", tags: [ReadinessCheck.Tag]);
+
+var app = builder.Build();
+
+await using (var context = await app.Services.GetRequiredService<IDbContextFactory<StreamDbContext>>().CreateDbContextAsync())
+    await context.Database.MigrateAsync();
+
+// Outermost, so that it sees the status that an error became.
+app.UseSerilogRequestLogging(options => options.GetLevel = RequestLogLevel.Of);
+app.UseExceptionHandler();
+app.UseStatusCodePages();
+app.UseDefaultFiles();
+app.UseStaticFiles();
+app.MapControllers();
+app.MapHub<StreamHub>("/hubs/streams");
+app.MapHealthChecks("/healthz", new() { Predicate = _ => false });
+app.MapHealthChecks("/readyz", new() { Predicate = check => check.Tags.Contains(ReadinessCheck.Tag), ResponseWriter = ReadinessCheck.WriteAsync });
+app.UseOpenApiDocument();
+
+await app.RunAsync();
+
+static void ConfigureJson(JsonSerializerOptions options)
+{
+    options.PropertyNamingPolicy = JsonNamingPolicy.CamelCase;
+    options.Converters.Add(new UtcTimeConverter());
+    options.UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow;
+}
+
+/// <summary>The entry point, named so that tests can host it.</summary>
+public sealed partial class Program;

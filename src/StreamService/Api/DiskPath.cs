@@ -1,0 +1,29 @@
+using Microsoft.AspNetCore.Http.Features;
+using StreamService.Streaming;
+
+namespace StreamService.Api;
+
+/// <summary>The only decoder of <c>{path}</c>, and the only writer of a disk's URLs.</summary>
+public static class DiskPath
+{
+    /// <summary>
+    /// The disk as the caller wrote it: a target (<c>vda</c>), or a source path percent-encoded
+    /// (<c>%2Fvar%2Flib%2Fa.qcow2</c>).
+    /// </summary>
+    /// <remarks>
+    /// Routing decodes every escape but %2F, after which a literal "%2F" of a file's name could not be told from an
+    /// encoded slash; so the raw request target is read.
+    /// </remarks>
+    public static string Decode(HttpContext context)
+    {
+        var target = context.Features.Get<IHttpRequestFeature>()?.RawTarget ?? "";
+        var segments = target.Split('?', 2)[0].Split('/');
+        var disks = Array.FindIndex(segments, segment => segment.Equals("disks", StringComparison.OrdinalIgnoreCase));
+        return disks >= 0 && disks + 1 < segments.Length
+            ? Uri.UnescapeDataString(segments[disks + 1])
+            : (string?)context.GetRouteValue("path") ?? "";
+    }
+
+    /// <summary>The URL at which the disk's status is found.</summary>
+    public static string StatusUrl(DiskAddress disk) => $"/domains/{disk.Domain}/disks/{Uri.EscapeDataString(disk.Target)}/status";
+}

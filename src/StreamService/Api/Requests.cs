@@ -1,0 +1,112 @@
+using System.ComponentModel.DataAnnotations;
+using StreamService.Streaming;
+
+namespace StreamService.Api;
+
+/// <summary>The body of POST …/stream.</summary>
+public sealed class StreamRequest : IValidatableObject
+{
+    /// <summary>The largest number of bytes that is taken for meant: 8 EiB less one, what QEMU itself can address.</summary>
+    internal const long LargestSize = long.MaxValue;
+
+    /// <summary><c>full</c> streams the whole device in the background, <c>single</c> one unit now.</summary>
+    [Required(ErrorMessage = "is required: full or single.")]
+    public StreamMode? Mode { get; set; }
+
+    /// <summary>single: where the unit begins, in bytes; a multiple of 512, below the disk's size. Default 0.</summary>
+    [Range(0, LargestSize, ErrorMessage = "must not be negative.")]
+    public long? Offset { get; set; }
+
+    /// <summary>single: how many bytes; a multiple of 512, at most 1 GiB. Default: one cluster.</summary>
+    public long? Length { get; set; }
+
+    /// <summary>A backing image of the chain, by its source, that stays as the new backing image. Default: none stays.</summary>
+    [MinLength(1, ErrorMessage = "must not be empty.")]
+    public string? Base { get; set; }
+
+    /// <summary>full: bytes per second; 0, the default, is unlimited.</summary>
+    [Range(0, LargestBandwidth, ErrorMessage = "must be 0 (unlimited) to 1125899906842624 bytes per second.")]
+    public long? Bandwidth { get; set; }
+
+    /// <summary>full: whether it gives way to the guest. Default adaptive.</summary>
+    public StreamPolicy? Policy { get; set; }
+
+    /// <summary>full: its weight against others. Default normal.</summary>
+    public StreamPriority? Priority { get; set; }
+
+    /// <summary>full: <c>stop</c>, the default, waits and retries; <c>report</c> fails.</summary>
+    public StreamOnError? OnError { get; set; }
+
+    /// <summary>full: who populates. Default pipelined.</summary>
+    public StreamEngine? Engine { get; set; }
+
+    /// <summary>full: where it begins. Default sequential.</summary>
+    public StreamOrder? Order { get; set; }
+
+    /// <summary>1 PiB per second: beyond any storage, so a mistake.</summary>
+    internal const long LargestBandwidth = 1L << 50;
+
+    /// <summary>What one call may bring in, so that it ends within a caller's patience.</summary>
+    internal const long LargestLength = 1L << 30;
+
+    /// <summary>NBD and guests alike count in sectors.</summary>
+    internal const int SectorSize = 512;
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Offset is { } offset && offset % SectorSize != 0)
+            yield return new ValidationResult($"must be a multiple of {SectorSize}; was {offset}.", ["offset"]);
+        if (Length is { } length && (length < SectorSize || length > LargestLength || length % SectorSize != 0))
+            yield return new ValidationResult($"must be a multiple of {SectorSize} from {SectorSize} to {LargestLength}; was {length}.", ["length"]);
+        if (Mode == StreamMode.Full)
+            foreach (var (name, given) in new[] { ("offset", Offset is not null), ("length", Length is not null) })
+                if (given)
+                    yield return new ValidationResult("goes with mode single only.", [name]);
+    }
+
+    /// <summary>The full stream that is asked for.</summary>
+    internal StreamSpec ToSpec() => new(
+        Base,
+        Bandwidth ?? 0,
+        Policy ?? StreamPolicy.Adaptive,
+        Priority ?? StreamPriority.Normal,
+        OnError ?? StreamOnError.Stop,
+        Engine ?? StreamEngine.Pipelined,
+        Order ?? StreamOrder.Sequential);
+}
+
+/// <summary>What PATCH …/stream may ask the state to become.</summary>
+[System.Text.Json.Serialization.JsonConverter(typeof(CamelCaseEnumConverter<RequestedState>))]
+public enum RequestedState
+{
+    Paused,
+    Running,
+}
+
+/// <summary>The body of PATCH …/stream; members left out stay as they are.</summary>
+public sealed class StreamChangeRequest : IValidatableObject
+{
+    /// <summary>Bytes per second; 0 is unlimited.</summary>
+    [Range(0, StreamRequest.LargestBandwidth, ErrorMessage = "must be 0 (unlimited) to 1125899906842624 bytes per second.")]
+    public long? Bandwidth { get; set; }
+
+    public StreamPolicy? Policy { get; set; }
+
+    public StreamPriority? Priority { get; set; }
+
+    /// <summary>Pauses or resumes.</summary>
+    public RequestedState? State { get; set; }
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (Bandwidth is null && Policy is null && Priority is null && State is null)
+            yield return new ValidationResult("The request changes nothing: give bandwidth, policy, priority or state.", [""]);
+    }
+
+    internal StreamChange ToChange() => new(Bandwidth, Policy, Priority, State switch
+    {
+        RequestedState.Paused => true,
+        RequestedState.Running => false,
+        _ => null,
+    });
+}

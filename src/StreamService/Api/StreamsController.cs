@@ -1,0 +1,42 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.AspNetCore.Mvc;
+using StreamService.Hypervisors;
+using StreamService.Progress;
+using StreamService.Storage;
+using StreamService.Streaming;
+
+namespace StreamService.Api;
+
+/// <summary>Streams, wherever their disks are.</summary>
+[ApiController]
+[Route("streams")]
+[Produces("application/json")]
+public sealed class StreamsController(HostDirectory hosts, StreamManager manager) : ControllerBase
+{
+    /// <summary>All streams, also those that are over, the newest first.</summary>
+    /// <param name="state">Only streams in this state; may be given several times.</param>
+    /// <param name="host">Only streams of this host.</param>
+    /// <param name="limit">At most so many, 1 to 1000.</param>
+    /// <param name="cursor">Where the page before ended.</param>
+    /// <param name="cancellationToken"></param>
+    [HttpGet]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
+    [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK)]
+    public async Task<Page<StreamStatusView>> ListAsync([FromQuery] StreamState[]? state, string? host, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
+    {
+        if (host is not null && hosts.Find(host) is null)
+            throw new HostNotFoundException(host);
+        var filter = new StreamFilter(state is { Length: > 0 } ? state : null, host);
+        return await StreamPages.ReadAsync(manager, filter, limit, cursor, cancellationToken);
+    }
+
+    /// <summary>One stream, also long after its end.</summary>
+    [HttpGet("{streamId}")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
+    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK)]
+    public async Task<StreamStatusView> GetAsync(string streamId, CancellationToken cancellationToken) =>
+        Guid.TryParse(streamId, out var id)
+            ? StreamStatusView.From(await manager.FindAsync(id, cancellationToken))
+            : throw new StreamNotFoundException($"There is no stream '{streamId}'.");
+}

@@ -1,0 +1,117 @@
+using Microsoft.Extensions.Options;
+
+namespace StreamService.Configuration;
+
+/// <summary>Section <c>StreamService</c> of the configuration. Every fault is reported at the start, all at once.</summary>
+public sealed class StreamServiceOptions
+{
+    public const string Section = "StreamService";
+
+    /// <summary>The hosts whose domains are managed.</summary>
+    public List<HostOptions> Hosts { get; init; } = [];
+
+    /// <summary>Where the records of streams are kept.</summary>
+    public StorageOptions Storage { get; init; } = new();
+
+    /// <summary>How streams run.</summary>
+    public StreamingOptions Streaming { get; init; } = new();
+
+    /// <summary>
+    /// Folder of the NBD sockets; made where it is missing, and closed to all other users.
+    /// Default: <c>/run/streamservice</c> for root, else <c>$XDG_RUNTIME_DIR/streamservice</c>.
+    /// </summary>
+    public string RuntimeDirectory { get; set; } = "";
+}
+
+/// <summary>One host.</summary>
+public sealed class HostOptions
+{
+    /// <summary>What callers call it.</summary>
+    public string Name { get; set; } = "";
+
+    /// <summary>A libvirt URI, for example <c>qemu:///system</c>.</summary>
+    public string Uri { get; set; } = "";
+}
+
+/// <summary>Where records are kept.</summary>
+public sealed class StorageOptions
+{
+    /// <summary><c>Sqlite</c>.</summary>
+    public string Provider { get; set; } = "Sqlite";
+
+    /// <summary>In the provider's own form. A file that is missing is made.</summary>
+    public string ConnectionString { get; set; } = "Data Source=streamservice.db";
+}
+
+/// <summary>How streams run.</summary>
+public sealed class StreamingOptions
+{
+    /// <summary>CACHE requests in flight while the guest is quiet: 1 to 16, what QEMU's NBD server takes of one connection.</summary>
+    public int InFlight { get; set; } = 16;
+
+    /// <summary>Flush after so many bytes.</summary>
+    public long CheckpointBytes { get; set; } = 256L << 20;
+
+    /// <summary>Flush after so much time.</summary>
+    public TimeSpan CheckpointInterval { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Progress messages a second and stream, 1 to 4.</summary>
+    public int ProgressPerSecond { get; set; } = 4;
+
+    /// <summary>A source that has answered nothing for so long makes the stream <c>waiting</c>.</summary>
+    public TimeSpan StalledAfter { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>The first pause before a retry; it doubles up to <see cref="RetryDelayLimit"/>.</summary>
+    public TimeSpan RetryDelay { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The longest pause before a retry.</summary>
+    public TimeSpan RetryDelayLimit { get; set; } = TimeSpan.FromSeconds(30);
+}
+
+/// <summary>Finds every fault of the section, not only the first.</summary>
+public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServiceOptions>
+{
+    public ValidateOptionsResult Validate(string? name, StreamServiceOptions options)
+    {
+        var faults = Faults(options).ToList();
+        return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults);
+    }
+
+    private static IEnumerable<string> Faults(StreamServiceOptions options)
+    {
+        for (var i = 0; i < options.Hosts.Count; i++)
+        {
+            var host = options.Hosts[i];
+            if (string.IsNullOrWhiteSpace(host.Name))
+                yield return $"StreamService:Hosts:{i}:Name is missing.";
+            else if (options.Hosts.Take(i).Any(other => other.Name == host.Name))
+                yield return $"StreamService:Hosts:{i}:Name '{host.Name}' is used twice.";
+            if (string.IsNullOrWhiteSpace(host.Uri))
+                yield return $"StreamService:Hosts:{i}:Uri is missing.";
+            else if (!Uri.TryCreate(host.Uri, UriKind.Absolute, out var uri))
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is not a URI.";
+            else if (uri.Scheme != "qemu")
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system or qemu:///session.";
+        }
+        if (options.Storage.Provider != "Sqlite")
+            yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";
+        if (string.IsNullOrWhiteSpace(options.Storage.ConnectionString))
+            yield return "StreamService:Storage:ConnectionString is missing.";
+        var streaming = options.Streaming;
+        if (streaming.InFlight is < 1 or > 16)
+            yield return $"StreamService:Streaming:InFlight is {streaming.InFlight}, not 1 to 16.";
+        if (streaming.CheckpointBytes < 1)
+            yield return $"StreamService:Streaming:CheckpointBytes is {streaming.CheckpointBytes}, not positive.";
+        if (streaming.ProgressPerSecond is < 1 or > 4)
+            yield return $"StreamService:Streaming:ProgressPerSecond is {streaming.ProgressPerSecond}, not 1 to 4.";
+        foreach (var (member, value) in new[]
+        {
+            (nameof(streaming.CheckpointInterval), streaming.CheckpointInterval),
+            (nameof(streaming.StalledAfter), streaming.StalledAfter),
+            (nameof(streaming.RetryDelay), streaming.RetryDelay),
+            (nameof(streaming.RetryDelayLimit), streaming.RetryDelayLimit),
+        })
+            if (value <= TimeSpan.Zero || value > TimeSpan.FromDays(1))
+                yield return $"StreamService:Streaming:{member} is {value}, not a time between 0 and 1 day.";
+    }
+}

@@ -1,0 +1,52 @@
+namespace StreamService.Hypervisors;
+
+/// <summary>The configured hosts, and where a domain is found among them.</summary>
+public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
+{
+    private readonly IReadOnlyList<IHypervisor> _hypervisors = [.. hypervisors];
+
+    /// <summary>All hosts, in the order of the configuration.</summary>
+    public IReadOnlyList<IHypervisor> All => _hypervisors;
+
+    /// <summary>The host of that name; null where there is none.</summary>
+    public IHypervisor? Find(string host) => _hypervisors.FirstOrDefault(hypervisor => hypervisor.Info.Name == host);
+
+    /// <summary>Finds a domain by its UUID, or by its name where one host only has it.</summary>
+    /// <exception cref="DomainNotFoundException">No host has it.</exception>
+    /// <exception cref="AmbiguousDomainException">Several hosts have a domain of that name.</exception>
+    /// <exception cref="HostUnreachableException">No host that answers has it, and one does not answer.</exception>
+    public async Task<(IHypervisor Hypervisor, DomainInfo Domain)> FindDomainAsync(string idOrName, CancellationToken cancellationToken)
+    {
+        HostUnreachableException? unreachable = null;
+        var found = new List<(IHypervisor, DomainInfo Domain)>();
+        foreach (var hypervisor in _hypervisors)
+        {
+            try
+            {
+                if (await hypervisor.FindDomainAsync(idOrName, cancellationToken) is { } domain)
+                    found.Add((hypervisor, domain));
+            }
+            catch (HostUnreachableException exception)
+            {
+                unreachable ??= exception;
+            }
+        }
+        // A migrating domain is on two hosts under one UUID: the one where it runs is meant.
+        if (found.Count > 1 && found.All(match => match.Domain.Id == found[0].Domain.Id) && found.Count(match => match.Domain.IsActive) == 1)
+            return found.Single(match => match.Domain.IsActive);
+        return found switch
+        {
+            [var only] => only,
+            [] => throw (Exception?)unreachable ?? new DomainNotFoundException(idOrName),
+            _ => throw new AmbiguousDomainException(idOrName, [.. found.Select(match => match.Domain.Host)]),
+        };
+    }
+
+    /// <summary>Finds a disk by its domain and its target or source path.</summary>
+    /// <exception cref="DiskNotFoundException">The domain has no such disk.</exception>
+    public async Task<(IHypervisor Hypervisor, DomainInfo Domain, DiskInfo Disk)> FindDiskAsync(string idOrName, string path, CancellationToken cancellationToken)
+    {
+        var (hypervisor, domain) = await FindDomainAsync(idOrName, cancellationToken);
+        return (hypervisor, domain, domain.FindDisk(path) ?? throw new DiskNotFoundException(domain.Name, path));
+    }
+}

@@ -1,0 +1,398 @@
+using System.Collections.Concurrent;
+using StreamService.Qemu.Libvirt;
+using StreamService.Qemu.Qmp;
+
+namespace StreamService.Hypervisors;
+
+/// <summary>A host whose domains libvirt runs on QEMU.</summary>
+/// <remarks>
+/// One connection, opened again whenever it is lost. What libvirt says is kept for half a second at the most, and dropped
+/// as soon as an event names the domain.
+/// </remarks>
+public sealed class LibvirtHypervisor : IHypervisor
+{
+    private static readonly TimeSpan Lifetime = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LongestReconnectDelay = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PullPoll = TimeSpan.FromMilliseconds(50);
+
+    private readonly string _name;
+    private readonly string _uri;
+    private readonly string _runtimeDirectory;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly ConcurrentDictionary<Guid, DomainCache> _domains = new();
+    private readonly ConcurrentDictionary<Guid, NbdServer> _nbdServers = new();
+    private readonly ExpiringValue<IReadOnlyList<DomainSummary>> _summaries;
+    private HostInfo _info;
+    private LibvirtConnection? _connection;
+
+    /// <param name="runtimeDirectory">Folder of the NBD sockets, closed to all but this user.</param>
+    public LibvirtHypervisor(string name, string uri, string runtimeDirectory, TimeProvider time, ILogger<LibvirtHypervisor> logger)
+    {
+        _name = name;
+        _uri = uri;
+        _runtimeDirectory = runtimeDirectory;
+        _time = time;
+        _logger = logger;
+        _info = new HostInfo(name, uri, HostState.Unreachable, null, null, null, "Not connected yet.");
+        _summaries = new(token => CallAsync(connection => connection.ListDomainsAsync(token)), Lifetime, time);
+    }
+
+    /// <inheritdoc/>
+    public event Action<Guid?>? Changed;
+
+    /// <inheritdoc/>
+    public HostInfo Info => Volatile.Read(ref _info);
+
+    /// <summary>What is known of one domain, and its handle on the present connection.</summary>
+    private sealed record DomainCache(LibvirtConnection Connection, LibvirtDomain Domain, ExpiringValue<DomainInfo> Info, ExpiringValue<DomainXml> Xml);
+
+    /// <inheritdoc/>
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        var sweeping = SweepAsync(stopping);
+        var delay = TimeSpan.FromSeconds(1);
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                await using var connection = await LibvirtConnection.OpenAsync(_uri, new LibvirtConnectionOptions { Time = _time }, stopping);
+                using var events = connection.Subscribe();
+                var hypervisor = await connection.GetHypervisorVersionAsync(stopping);
+                var libvirt = await connection.GetLibraryVersionAsync(stopping);
+                Enter(connection, new HostInfo(_name, _uri, HostState.Connected, hypervisor.Type, hypervisor.Version.ToString(), libvirt.ToString(), null));
+                HypervisorLog.Connected(_logger, _name, hypervisor.Type, Info.HypervisorVersion, Info.LibvirtVersion);
+                delay = TimeSpan.FromSeconds(1);
+                var reason = "The connection was lost.";
+                try
+                {
+                    await foreach (var happened in events.Reader.ReadAllAsync(stopping))
+                        Heed(happened);
+                    reason = $"The connection was lost: {await connection.Closed}.";
+                }
+                finally
+                {
+                    Leave(reason);
+                }
+            }
+            catch (LibvirtException exception)
+            {
+                Leave(exception.Message);
+                HypervisorLog.Unreachable(_logger, _name, exception.Message, delay);
+                await Task.Delay(delay, _time, stopping).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+                delay = delay * 2 < LongestReconnectDelay ? delay * 2 : LongestReconnectDelay;
+            }
+            catch (OperationCanceledException)
+            {
+            }
+        }
+        await sweeping;
+    }
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<DomainInfo>> ListDomainsAsync(CancellationToken cancellationToken)
+    {
+        var summaries = await _summaries.GetAsync(cancellationToken);
+        var domains = await Task.WhenAll(summaries.Select(summary => DescribeAsync(summary, cancellationToken)));
+        return [.. domains.OfType<DomainInfo>()];
+    }
+
+    /// <inheritdoc/>
+    public async Task<DomainInfo?> FindDomainAsync(string idOrName, CancellationToken cancellationToken)
+    {
+        var summaries = await _summaries.GetAsync(cancellationToken);
+        var summary = Guid.TryParse(idOrName, out var id) ? summaries.FirstOrDefault(domain => domain.Uuid == id) : null;
+        summary ??= summaries.FirstOrDefault(domain => domain.Name == idOrName);
+        return summary is null ? null : await DescribeAsync(summary, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public async Task<DiskExport> ExportDiskAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
+        var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
+        var alias = disk.Alias ?? throw new DomainNotRunningException(cache.Domain.Name);
+        var server = _nbdServers.GetOrAdd(domain, _ => new NbdServer(
+            new Monitor(this, domain),
+            cache.Domain.Name,
+            Path.Combine(_runtimeDirectory, $"{domain}.sock"),
+            _time,
+            _logger));
+        return await TranslateAsync(() => server.LeaseAsync(target, alias, cancellationToken));
+    }
+
+    /// <inheritdoc/>
+    public async Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken) =>
+        await CallAsync(domain, handle => handle.GetBlockJobInfoAsync(target, cancellationToken), cancellationToken) is { } job
+            ? new BlockJobInfo(job.Type.ToString().ToLowerInvariant(), job.Current, job.End)
+            : null;
+
+    /// <inheritdoc/>
+    public async Task DropBackingLinkAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
+    {
+        var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
+        HypervisorLog.DroppingBackingLink(_logger, cache.Domain.Name, target, baseImage);
+        if (await FindBlockJobAsync(domain, target, cancellationToken) is null)
+            await PullAsync(domain, disk, baseImage, cancellationToken);
+        try
+        {
+            while (await FindBlockJobAsync(domain, target, cancellationToken) is not null)
+                await Task.Delay(PullPoll, _time, cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            await CallAsync(domain, async handle =>
+            {
+                await handle.BlockJobAbortAsync(target, async: true, pivot: false, CancellationToken.None);
+                return true;
+            }, CancellationToken.None);
+            throw;
+        }
+        finally
+        {
+            Forget(domain);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
+        var stats = await CallAsync(domain, handle => handle.GetBlockStatsAsync(target, cancellationToken), cancellationToken);
+        return new GuestIo(
+            stats.ReadOperations + stats.WriteOperations + stats.FlushOperations,
+            TimeSpan.FromMicroseconds((stats.ReadNanoseconds + stats.WriteNanoseconds + stats.FlushNanoseconds) / 1000.0));
+    }
+
+    private async Task PullAsync(Guid domain, DomainDisk disk, string? baseImage, CancellationToken cancellationToken)
+    {
+        string? baseName = null;
+        if (baseImage is not null)
+        {
+            // By number, so that no two images of one name are mistaken for each other.
+            var index = disk.BackingChain.FirstOrDefault(image => image.Source == baseImage)?.Index
+                ?? throw new HypervisorException("BaseNotInChain", $"libvirt knows no image '{baseImage}' below disk '{disk.Target}'.");
+            baseName = $"{disk.Target}[{index}]";
+        }
+        await CallAsync(domain, async handle =>
+        {
+            if (baseName is null)
+                await handle.BlockPullAsync(disk.Target, 0, cancellationToken);
+            else
+                await handle.BlockRebaseAsync(disk.Target, baseName, cancellationToken: cancellationToken);
+            return true;
+        }, cancellationToken);
+    }
+
+    private async Task<(DomainCache Cache, DomainDisk Disk)> FindDiskAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
+        var cache = await FindCacheAsync(domain, cancellationToken);
+        var xml = await cache.Xml.GetAsync(cancellationToken);
+        return (cache, xml.Disks.FirstOrDefault(disk => disk.Target == target) ?? throw new DiskNotFoundException(cache.Domain.Name, target));
+    }
+
+    private async Task<DomainInfo?> DescribeAsync(DomainSummary summary, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var info = await (await FindCacheAsync(summary.Uuid, cancellationToken)).Info.GetAsync(cancellationToken);
+            return info with { Name = summary.Name };
+        }
+        catch (DomainNotFoundException)
+        {
+            // Undefined since the list was made.
+            return null;
+        }
+    }
+
+    private async Task<DomainCache> FindCacheAsync(Guid id, CancellationToken cancellationToken)
+    {
+        var connection = Connection();
+        if (_domains.TryGetValue(id, out var cache) && cache.Connection == connection)
+            return cache;
+        var domain = await TranslateAsync(() => connection.LookupByUuidAsync(id, cancellationToken), id);
+        cache = new DomainCache(
+            connection,
+            domain,
+            new(token => DescribeAsync(id, token), Lifetime, _time),
+            new(async token => DomainXml.Parse(await TranslateAsync(() => domain.GetXmlAsync(DomainXmlOptions.None, token), id)), Lifetime, _time));
+        return _domains[id] = cache;
+    }
+
+    private async Task<DomainInfo> DescribeAsync(Guid id, CancellationToken cancellationToken)
+    {
+        var cache = await FindCacheAsync(id, cancellationToken);
+        var (state, _) = await CallAsync(id, handle => handle.GetStateAsync(cancellationToken), cancellationToken);
+        var xml = await cache.Xml.GetAsync(cancellationToken);
+        var info = new DomainInfo(id, xml.Name, _name, Enum.Parse<DomainState>(state.ToString()), []);
+        var devices = info.IsActive ? await QueryBlockAsync(id, cancellationToken) : [];
+        var disks = new List<DiskInfo>();
+        foreach (var disk in xml.Disks)
+        {
+            var image = devices.FirstOrDefault(device => disk.Alias is { } alias && device.Qdev is { } path && path.Split('/').Contains(alias))?.Inserted?.Image;
+            var readOnly = disk.ReadOnly || disk.Device is not ("disk" or "lun");
+            disks.Add(new DiskInfo(
+                disk.Target,
+                disk.Source,
+                disk.Format ?? "raw",
+                image?.VirtualSize ?? await FindSizeAsync(id, disk, cancellationToken),
+                (int?)image?.ClusterSize,
+                [.. disk.BackingChain.Select(element => new ChainImage(element.Source ?? "unknown", element.Format ?? "raw"))],
+                readOnly,
+                info.IsActive && !readOnly && disk.BackingChain.Count > 0));
+        }
+        return info with { Disks = disks };
+    }
+
+    /// <summary>The devices as QEMU itself knows them; empty where it was shut down in between.</summary>
+    private async Task<IReadOnlyList<BlockDevice>> QueryBlockAsync(Guid domain, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await TranslateAsync(() => new Monitor(this, domain).QueryBlockAsync(cancellationToken), domain);
+        }
+        catch (Exception exception) when (exception is HypervisorException or DomainNotRunningException)
+        {
+            return [];
+        }
+    }
+
+    private async Task<long> FindSizeAsync(Guid domain, DomainDisk disk, CancellationToken cancellationToken)
+    {
+        if (disk.Source is null)
+            return 0;
+        try
+        {
+            return (await CallAsync(domain, handle => handle.GetBlockInfoAsync(disk.Target, cancellationToken), cancellationToken)).Capacity;
+        }
+        catch (HypervisorException)
+        {
+            // The image of a domain that is off may be away.
+            return 0;
+        }
+    }
+
+    private void Enter(LibvirtConnection connection, HostInfo info)
+    {
+        Volatile.Write(ref _connection, connection);
+        Volatile.Write(ref _info, info);
+        _summaries.Invalidate();
+        Changed?.Invoke(null);
+    }
+
+    private void Leave(string reason)
+    {
+        Volatile.Write(ref _connection, null);
+        Volatile.Write(ref _info, Info with { State = HostState.Unreachable, LastError = reason });
+        foreach (var id in _domains.Keys)
+            if (_domains.TryRemove(id, out var cache))
+                cache.Domain.Dispose();
+        _summaries.Invalidate();
+    }
+
+    private void Heed(LibvirtEvent happened)
+    {
+        Forget(happened.Uuid);
+        _summaries.Invalidate();
+        Changed?.Invoke(happened.Uuid);
+    }
+
+    private void Forget(Guid domain)
+    {
+        if (!_domains.TryGetValue(domain, out var cache))
+            return;
+        cache.Info.Invalidate();
+        cache.Xml.Invalidate();
+    }
+
+    private async Task SweepAsync(CancellationToken stopping)
+    {
+        using var timer = new PeriodicTimer(SweepInterval, _time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stopping))
+                foreach (var (domain, server) in _nbdServers)
+                    await SweepAsync(domain, server, stopping);
+        }
+        catch (OperationCanceledException)
+        {
+        }
+        await Task.WhenAll(_nbdServers.Values.Select(server => server.DisposeAsync().AsTask()));
+    }
+
+    private async Task SweepAsync(Guid domain, NbdServer server, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await TranslateAsync(async () =>
+            {
+                await server.SweepAsync(cancellationToken);
+                return true;
+            }, domain);
+        }
+        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException or DomainNotFoundException or DomainNotRunningException)
+        {
+            // The domain or the host is away; what is left there ends with its QEMU, or is cleaned up at the next lease.
+        }
+    }
+
+    private LibvirtConnection Connection() =>
+        Volatile.Read(ref _connection) ?? throw new HostUnreachableException(_name, Info.LastError ?? "Not connected.");
+
+    private async Task<T> CallAsync<T>(Func<LibvirtConnection, Task<T>> call)
+    {
+        var connection = Connection();
+        return await TranslateAsync(() => call(connection));
+    }
+
+    private async Task<T> CallAsync<T>(Guid domain, Func<LibvirtDomain, Task<T>> call, CancellationToken cancellationToken)
+    {
+        var cache = await FindCacheAsync(domain, cancellationToken);
+        return await TranslateAsync(() => call(cache.Domain), domain);
+    }
+
+    /// <summary>The one place where libvirt's and QEMU's errors become this layer's.</summary>
+    private async Task<T> TranslateAsync<T>(Func<Task<T>> call, Guid? domain = null)
+    {
+        try
+        {
+            return await call();
+        }
+        catch (LibvirtException exception) when (exception.IsConnectionFailure)
+        {
+            throw new HostUnreachableException(_name, exception.Message, exception);
+        }
+        catch (LibvirtException exception) when (exception.Code == LibvirtErrorCode.NoDomain && domain is { } id)
+        {
+            _domains.TryRemove(id, out _);
+            throw new DomainNotFoundException(id.ToString());
+        }
+        catch (LibvirtException exception) when (exception.Code == LibvirtErrorCode.OperationInvalid && domain is { } id
+            && exception.Message.Contains("not running", StringComparison.Ordinal))
+        {
+            throw new DomainNotRunningException(id.ToString());
+        }
+        catch (LibvirtException exception)
+        {
+            throw new HypervisorException(exception.Code.ToString(), exception.Message, exception);
+        }
+        catch (QmpCommandException exception)
+        {
+            throw new HypervisorException(exception.Class, exception.Description, exception);
+        }
+        catch (QmpException exception)
+        {
+            throw new HypervisorException("Qmp", exception.Message, exception);
+        }
+    }
+
+    /// <summary>QMP to a domain over whatever connection there is when a command is sent.</summary>
+    private sealed class Monitor(LibvirtHypervisor host, Guid domain) : IQmpMonitor
+    {
+        public async Task<System.Text.Json.JsonElement> ExecuteAsync(string command, System.Text.Json.Nodes.JsonObject? arguments,
+            IReadOnlyList<System.Runtime.InteropServices.SafeHandle>? files, CancellationToken cancellationToken)
+        {
+            var cache = await host.FindCacheAsync(domain, cancellationToken);
+            return await new LibvirtMonitor(cache.Domain).ExecuteAsync(command, arguments, files, cancellationToken);
+        }
+    }
+}

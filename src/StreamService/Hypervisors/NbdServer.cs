@@ -1,0 +1,260 @@
+using System.Net.Sockets;
+using StreamService.Qemu.Nbd;
+using StreamService.Qemu.Qmp;
+
+namespace StreamService.Hypervisors;
+
+/// <summary>
+/// The NBD server inside one QEMU, and our exports on it, one for each disk in use.
+/// </summary>
+/// <remarks>
+/// A QEMU has one NBD server, which libvirt's own migration and backup want too: it is started for the first lease, shared
+/// by all disks, and given back <see cref="KeepWarm"/> after the last lease. The socket is bound here, in a folder that only
+/// this service can enter, and reaches QEMU as a file descriptor: QEMU needs no permission on any path, and nobody else can
+/// connect. A service that was killed leaves its server behind in QEMU; the next one cleans up before it starts its own.
+/// </remarks>
+internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socketPath, TimeProvider time, ILogger logger) : IAsyncDisposable
+{
+    /// <summary>How long an export without leases stays, so that a caller who steps pays for it once.</summary>
+    public static readonly TimeSpan KeepWarm = TimeSpan.FromSeconds(5);
+
+    /// <summary>Begins the id of every export of ours.</summary>
+    public const string ExportPrefix = "streamservice-";
+
+    /// <summary>How long QEMU may take to let go of a deleted export whose requests wait for a dead source.</summary>
+    private static readonly TimeSpan ExportLetGo = TimeSpan.FromSeconds(1);
+
+    private static readonly NbdClientOptions ClientOptions = new()
+    {
+        MetadataContexts = [NbdMetadataContext.BaseAllocation, NbdMetadataContext.AllocationDepth],
+        ConnectTimeout = TimeSpan.FromSeconds(5),
+    };
+
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly Dictionary<string, Entry> _exports = [];
+    private bool _started;
+
+    private sealed class Entry(string id, NbdClient warm)
+    {
+        public string Id => id;
+        public NbdClient Warm => warm;
+        public int Leases { get; set; }
+        public DateTimeOffset IdleSince { get; set; }
+    }
+
+    /// <summary>Leases the export of <paramref name="target"/>, making it where there is none or its QEMU let go of it.</summary>
+    /// <param name="target">The disk's target, by which exports are told apart.</param>
+    /// <param name="device">The device's alias, by which QEMU knows the guest device.</param>
+    public async Task<DiskExport> LeaseAsync(string target, string device, CancellationToken cancellationToken)
+    {
+        await _gate.WaitAsync(cancellationToken);
+        try
+        {
+            var entry = await FindAsync(target, cancellationToken);
+            entry ??= _exports[target] = await AddAsync(target, device, cancellationToken);
+            lock (entry)
+                entry.Leases++;
+            var id = entry.Id;
+            return new DiskExport(entry.Warm, token => ConnectAsync(id, token), () => Release(entry));
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <summary>Takes down what nobody has leased for <see cref="KeepWarm"/>.</summary>
+    /// <returns>Whether an export is left.</returns>
+    public async Task<bool> SweepAsync(CancellationToken cancellationToken)
+    {
+        await _gate.WaitAsync(cancellationToken);
+        try
+        {
+            var idleBefore = time.GetUtcNow() - KeepWarm;
+            foreach (var (target, entry) in _exports.ToList())
+                if (entry.Leases == 0 && entry.IdleSince <= idleBefore)
+                    await RemoveAsync(target, entry, cancellationToken);
+            if (_exports.Count == 0 && _started)
+                await StopAsync(cancellationToken);
+            return _started;
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <summary>Takes down everything, for a service that stops. Whatever fails is left to the next service's clean-up.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(5), time);
+        try
+        {
+            await _gate.WaitAsync(deadline.Token);
+            foreach (var (target, entry) in _exports.ToList())
+                await RemoveAsync(target, entry, deadline.Token);
+            if (_started)
+                await StopAsync(deadline.Token);
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or QmpException or IOException)
+        {
+            HypervisorLog.NbdServerLeftBehind(logger, domain, exception.Message);
+        }
+    }
+
+    private void Release(Entry entry)
+    {
+        // The gate is not taken: a release must never wait behind a monitor that does not answer.
+        lock (entry)
+        {
+            entry.IdleSince = time.GetUtcNow();
+            entry.Leases--;
+        }
+    }
+
+    /// <summary>The export that is there; null where it must be made, for the first time or again after its QEMU's end.</summary>
+    private async Task<Entry?> FindAsync(string target, CancellationToken cancellationToken)
+    {
+        foreach (var (name, broken) in _exports.Where(export => !export.Value.Warm.IsConnected).ToList())
+            await RemoveAsync(name, broken, cancellationToken);
+        // All gone means that QEMU ended, and its server with it; where it did not, the next start cleans up.
+        if (_exports.Count == 0)
+            _started = false;
+        return _exports.GetValueOrDefault(target);
+    }
+
+    private async Task<Entry> AddAsync(string target, string device, CancellationToken cancellationToken)
+    {
+        var devices = await monitor.QueryBlockAsync(cancellationToken);
+        var graph = await monitor.QueryBlockGraphAsync(cancellationToken);
+        var activeLayer = ActiveLayer.Find(devices, graph, device)
+            ?? throw new HypervisorException("DeviceNotFound", $"QEMU has no medium in device '{device}' of domain '{domain}'.");
+
+        if (!_started)
+            await StartAsync(cancellationToken);
+
+        // An export whose requests hang in a dead source outlives its deletion: ids are never used twice.
+        var id = $"{ExportPrefix}{target}-{Guid.NewGuid():N}";
+        await monitor.BlockExportAddAsync(id, activeLayer.NodeName, id, cancellationToken: cancellationToken);
+        try
+        {
+            return new Entry(id, await ConnectAsync(id, cancellationToken));
+        }
+        catch
+        {
+            await monitor.BlockExportDelAsync(id, hard: true, CancellationToken.None);
+            throw;
+        }
+    }
+
+    private async Task RemoveAsync(string target, Entry entry, CancellationToken cancellationToken)
+    {
+        _exports.Remove(target);
+        await entry.Warm.DisposeAsync();
+        try
+        {
+            await monitor.BlockExportDelAsync(entry.Id, hard: true, cancellationToken);
+        }
+        catch (QmpCommandException)
+        {
+            // Gone already, with the device or its QEMU.
+        }
+    }
+
+    private async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await CleanUpAfterPredecessorAsync(cancellationToken);
+        using var listener = Listen(socketPath);
+        try
+        {
+            await monitor.NbdServerStartAsync(listener.SafeHandle, maxConnections: 0, cancellationToken);
+        }
+        catch (QmpCommandException refused)
+        {
+            throw new HypervisorException(refused.Class,
+                $"QEMU has one NBD server, and somebody else uses that of domain '{domain}' (a migration or a backup, maybe): {refused.Description}.", refused);
+        }
+        _started = true;
+        HypervisorLog.NbdServerStarted(logger, domain);
+    }
+
+    private async Task CleanUpAfterPredecessorAsync(CancellationToken cancellationToken)
+    {
+        var exports = await monitor.QueryBlockExportsAsync(cancellationToken);
+        var ours = exports.Where(export => export.Id.StartsWith(ExportPrefix, StringComparison.Ordinal)).ToList();
+        if (ours.Count == 0 && !await AnswersAsync(socketPath, cancellationToken))
+            return;
+        foreach (var export in ours)
+            await TryAsync(() => monitor.BlockExportDelAsync(export.Id, hard: true, cancellationToken));
+        if (exports.Count == ours.Count && await GoneAsync(cancellationToken))
+            await TryAsync(() => monitor.NbdServerStopAsync(cancellationToken));
+    }
+
+    private async Task StopAsync(CancellationToken cancellationToken)
+    {
+        // Stopping the server waits in QEMU's main loop for every export to go, and the guest waits with it: never
+        // while one of them still has a request in a source that does not answer. The next sweep tries again.
+        if (!await GoneAsync(cancellationToken))
+            return;
+        await TryAsync(() => monitor.NbdServerStopAsync(cancellationToken));
+        File.Delete(socketPath);
+        _started = false;
+        HypervisorLog.NbdServerStopped(logger, domain);
+    }
+
+    private async Task<bool> GoneAsync(CancellationToken cancellationToken)
+    {
+        var deadline = time.GetUtcNow() + ExportLetGo;
+        while ((await monitor.QueryBlockExportsAsync(cancellationToken)).Count > 0)
+        {
+            if (time.GetUtcNow() > deadline)
+                return false;
+            await Task.Delay(TimeSpan.FromMilliseconds(20), time, cancellationToken);
+        }
+        return true;
+    }
+
+    private static async Task TryAsync(Func<Task> command)
+    {
+        try
+        {
+            await command();
+        }
+        catch (QmpCommandException)
+        {
+            // QEMU has let go of it by itself.
+        }
+    }
+
+    private Task<NbdClient> ConnectAsync(string export, CancellationToken cancellationToken) =>
+        NbdClient.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), export, ClientOptions, cancellationToken);
+
+    private static Socket Listen(string path)
+    {
+        // .NET deletes the file that a socket was bound to when the socket is closed, and ours must be closed, else
+        // connections would be accepted here after QEMU's end: bind under another name, then rename.
+        var bound = path + ".new";
+        File.Delete(bound);
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(bound));
+        socket.Listen(16);
+        File.Move(bound, path, overwrite: true);
+        return socket;
+    }
+
+    private static async Task<bool> AnswersAsync(string path, CancellationToken cancellationToken)
+    {
+        if (!File.Exists(path))
+            return false;
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken);
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+}

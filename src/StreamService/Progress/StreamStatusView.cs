@@ -1,0 +1,143 @@
+using StreamService.Streaming;
+
+namespace StreamService.Progress;
+
+/// <summary>
+/// A stream's status as callers see it, over HTTP and over the hub. The first three members are those of the
+/// virDomainStreamDiskInfo proposal.
+/// </summary>
+public sealed record StreamStatusView
+{
+    /// <summary>The disk's target, for example <c>vda</c>.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>The populated bytes of the continuous progress: all that needs no streaming any more.</summary>
+    public required long Offset { get; init; }
+
+    /// <summary>The disk's size in bytes.</summary>
+    public required long Size { get; init; }
+
+    /// <summary>The stream's id; null where the disk was never streamed.</summary>
+    public required Guid? StreamId { get; init; }
+
+    /// <summary>The configured name of the host.</summary>
+    public required string Host { get; init; }
+
+    /// <summary>The domain's UUID.</summary>
+    public required Guid Domain { get; init; }
+
+    public required string DomainName { get; init; }
+    public required StreamMode? Mode { get; init; }
+    public required StreamEngine? Engine { get; init; }
+    public required StreamState State { get; init; }
+
+    /// <summary>The backing image that stays, by its source; null where the whole chain is streamed.</summary>
+    public required string? Base { get; init; }
+
+    /// <summary>Bytes per second; 0 is unlimited.</summary>
+    public required long Bandwidth { get; init; }
+
+    public required StreamPolicy? Policy { get; init; }
+    public required StreamPriority? Priority { get; init; }
+    public required StreamOnError? OnError { get; init; }
+
+    /// <summary>Bytes that this job brought into the overlay.</summary>
+    public required long BytesStreamed { get; init; }
+
+    /// <summary>Of those, bytes that a flush has put on stable storage.</summary>
+    public required long BytesDurable { get; init; }
+
+    /// <summary>Bytes that are still only in the backing chain; holes do not count. Null while not known.</summary>
+    public required long? BytesRemaining { get; init; }
+
+    public required long BytesPerSecond { get; init; }
+
+    /// <summary>Seconds to the end at the present rate; null where there is no rate to tell it by.</summary>
+    public required double? EtaSeconds { get; init; }
+
+    /// <summary>Why it waits.</summary>
+    public required string? Reason { get; init; }
+
+    /// <summary>Why it failed, as a problem document.</summary>
+    public required StreamProblem? Error { get; init; }
+
+    public required DateTimeOffset? CreatedAt { get; init; }
+    public required DateTimeOffset? StartedAt { get; init; }
+    public required DateTimeOffset? UpdatedAt { get; init; }
+    public required DateTimeOffset? FinishedAt { get; init; }
+
+    /// <summary>Rises with every snapshot of the disk.</summary>
+    public required long Generation { get; init; }
+
+    public static StreamStatusView From(StreamStatus status) => new()
+    {
+        Path = status.Disk.Target,
+        Offset = status.Offset,
+        Size = status.Size,
+        StreamId = status.StreamId,
+        Host = status.Disk.Host,
+        Domain = status.Disk.Domain,
+        DomainName = status.DomainName,
+        Mode = status.Mode,
+        Engine = status.Spec.Engine,
+        State = status.State,
+        Base = status.Spec.Base,
+        Bandwidth = status.Spec.Bandwidth,
+        Policy = status.Spec.Policy,
+        Priority = status.Spec.Priority,
+        OnError = status.Spec.OnError,
+        BytesStreamed = status.BytesStreamed,
+        BytesDurable = status.BytesDurable,
+        BytesRemaining = status.BytesRemaining,
+        BytesPerSecond = status.BytesPerSecond,
+        EtaSeconds = status.EtaSeconds,
+        Reason = status.Reason,
+        Error = status.Error is { } error ? StreamProblem.From(error) : null,
+        CreatedAt = status.CreatedAt,
+        StartedAt = status.StartedAt,
+        UpdatedAt = status.UpdatedAt,
+        FinishedAt = status.FinishedAt,
+        Generation = status.Generation,
+    };
+
+    /// <summary>The status of a disk that was never streamed.</summary>
+    public static StreamStatusView Idle(DiskAddress disk, string domainName, long size) => new()
+    {
+        Path = disk.Target,
+        Offset = 0,
+        Size = size,
+        StreamId = null,
+        Host = disk.Host,
+        Domain = disk.Domain,
+        DomainName = domainName,
+        Mode = null,
+        Engine = null,
+        State = StreamState.Idle,
+        Base = null,
+        Bandwidth = 0,
+        Policy = null,
+        Priority = null,
+        OnError = null,
+        BytesStreamed = 0,
+        BytesDurable = 0,
+        BytesRemaining = null,
+        BytesPerSecond = 0,
+        EtaSeconds = null,
+        Reason = null,
+        Error = null,
+        CreatedAt = null,
+        StartedAt = null,
+        UpdatedAt = null,
+        FinishedAt = null,
+        Generation = 0,
+    };
+}
+
+/// <summary>The error of a failed stream, in the form of a problem document (RFC 9457).</summary>
+public sealed record StreamProblem(string Type, string Title, string Detail, string Code)
+{
+    /// <summary>Begins the type of every problem; the code follows.</summary>
+    public const string TypePrefix = "urn:streamservice:problem:";
+
+    public static StreamProblem From(StreamError error) => new(TypePrefix + error.Code, "The stream failed.", error.Detail, error.Code);
+}

@@ -1,0 +1,121 @@
+using StreamService.Streaming;
+
+namespace StreamService.Storage;
+
+/// <summary>One stream job as it is kept. Progress itself lives in the image; this is the story around it.</summary>
+public sealed class StreamRecord
+{
+    public required Guid StreamId { get; init; }
+    public required string Host { get; init; }
+    public required Guid Domain { get; init; }
+    public required string DomainName { get; init; }
+    public required string Target { get; init; }
+    public required long Size { get; init; }
+    public required StreamMode Mode { get; init; }
+    public required string? Base { get; init; }
+    public required StreamOnError OnError { get; init; }
+    public required StreamEngine Engine { get; init; }
+    public required StreamOrder Order { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>The Idempotency-Key it was started with.</summary>
+    public required string? IdempotencyKey { get; init; }
+
+    public long Bandwidth { get; set; }
+    public StreamPolicy Policy { get; set; }
+    public StreamPriority Priority { get; set; }
+    public StreamState State { get; set; }
+    public long BytesStreamed { get; set; }
+    public long BytesDurable { get; set; }
+    public long? BytesRemaining { get; set; }
+    public string? Reason { get; set; }
+    public string? ErrorCode { get; set; }
+    public string? ErrorDetail { get; set; }
+    public DateTimeOffset? StartedAt { get; set; }
+    public DateTimeOffset UpdatedAt { get; set; }
+    public DateTimeOffset? FinishedAt { get; set; }
+
+    /// <summary>
+    /// No snapshot with a higher generation was ever shown. Kept ahead of what was shown, so that generations go on rising
+    /// after a crash without a write for each of them.
+    /// </summary>
+    public long GenerationLimit { get; set; }
+
+    /// <summary>How far ahead <see cref="GenerationLimit"/> is kept.</summary>
+    private const long GenerationReserve = 1024;
+
+    public static StreamRecord From(StreamStatus status, string? idempotencyKey)
+    {
+        var record = new StreamRecord
+        {
+            StreamId = status.StreamId,
+            Host = status.Disk.Host,
+            Domain = status.Disk.Domain,
+            DomainName = status.DomainName,
+            Target = status.Disk.Target,
+            Size = status.Size,
+            Mode = status.Mode,
+            Base = status.Spec.Base,
+            OnError = status.Spec.OnError,
+            Engine = status.Spec.Engine,
+            Order = status.Spec.Order,
+            CreatedAt = status.CreatedAt,
+            IdempotencyKey = idempotencyKey,
+        };
+        record.Take(status);
+        return record;
+    }
+
+    /// <summary>Takes over what a stream job may change.</summary>
+    public void Take(StreamStatus status)
+    {
+        Bandwidth = status.Spec.Bandwidth;
+        Policy = status.Spec.Policy;
+        Priority = status.Spec.Priority;
+        State = status.State;
+        BytesStreamed = status.BytesStreamed;
+        BytesDurable = status.BytesDurable;
+        BytesRemaining = status.BytesRemaining;
+        Reason = status.Reason;
+        ErrorCode = status.Error?.Code;
+        ErrorDetail = status.Error?.Detail;
+        StartedAt = status.StartedAt;
+        UpdatedAt = status.UpdatedAt;
+        FinishedAt = status.FinishedAt;
+        GenerationLimit = status.IsFinal ? status.Generation : Math.Max(GenerationLimit, status.Generation + GenerationReserve);
+    }
+
+    public StreamStatus ToStatus() => new(
+        StreamId,
+        new DiskAddress(Host, Domain, Target),
+        DomainName,
+        Size,
+        Mode,
+        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, Engine, Order),
+        State,
+        BytesStreamed,
+        BytesDurable,
+        BytesRemaining,
+        BytesPerSecond: 0,
+        Reason,
+        ErrorCode is null ? null : new StreamError(ErrorCode, ErrorDetail ?? ""),
+        CreatedAt,
+        StartedAt,
+        UpdatedAt,
+        FinishedAt,
+        GenerationLimit);
+}
+
+/// <summary>What the first request with an Idempotency-Key was, and how it was answered.</summary>
+public sealed class IdempotencyRecord
+{
+    public required string Key { get; init; }
+
+    /// <summary>SHA-256 of method, path and body, in hexadecimal.</summary>
+    public required string RequestHash { get; init; }
+
+    public required int StatusCode { get; init; }
+    public required string? Location { get; init; }
+    public required string Body { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+}

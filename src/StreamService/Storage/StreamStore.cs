@@ -1,0 +1,108 @@
+using Microsoft.EntityFrameworkCore;
+using StreamService.Streaming;
+
+namespace StreamService.Storage;
+
+/// <summary>Where in the list of streams a page ends: the newest come first.</summary>
+public sealed record StreamPosition(DateTimeOffset CreatedAt, Guid StreamId);
+
+/// <summary>Which streams are asked for; null members do not restrict.</summary>
+public sealed record StreamFilter(IReadOnlyCollection<StreamState>? States = null, string? Host = null, Guid? Domain = null);
+
+/// <summary>Keeps the records of streams.</summary>
+public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
+{
+    private static readonly StreamState[] FinalStates = [StreamState.Completed, StreamState.Failed, StreamState.Cancelled];
+
+    public async Task AddAsync(StreamStatus status, string? idempotencyKey, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        context.Streams.Add(StreamRecord.From(status, idempotencyKey));
+        await context.SaveChangesAsync(cancellationToken);
+    }
+
+    public async Task UpdateAsync(StreamStatus status, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var record = await context.Streams.FindAsync([status.StreamId], cancellationToken)
+            ?? throw new InvalidOperationException($"The record of stream {status.StreamId} is gone.");
+        record.Take(status);
+        await context.SaveChangesAsync(cancellationToken);
+    }
+
+    public async Task<StreamStatus?> FindAsync(Guid streamId, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return (await context.Streams.AsNoTracking().SingleOrDefaultAsync(record => record.StreamId == streamId, cancellationToken))?.ToStatus();
+    }
+
+    /// <summary>The newest stream of a disk; null where it was never streamed.</summary>
+    public async Task<StreamStatus?> FindLatestAsync(DiskAddress disk, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return (await context.Streams.AsNoTracking()
+            .Where(record => record.Host == disk.Host && record.Domain == disk.Domain && record.Target == disk.Target)
+            .OrderByDescending(record => record.CreatedAt)
+            .FirstOrDefaultAsync(cancellationToken))?.ToStatus();
+    }
+
+    /// <summary>The stream that a request with this key began; null where there is none.</summary>
+    public async Task<Guid?> FindByIdempotencyKeyAsync(string key, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await context.Streams.AsNoTracking().Where(record => record.IdempotencyKey == key)
+            .Select(record => (Guid?)record.StreamId).FirstOrDefaultAsync(cancellationToken);
+    }
+
+    /// <summary>All that are not over, oldest first.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> ListActiveAsync(CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var records = await context.Streams.AsNoTracking()
+            .Where(record => !FinalStates.Contains(record.State))
+            .OrderBy(record => record.CreatedAt)
+            .ToListAsync(cancellationToken);
+        return [.. records.Select(record => record.ToStatus())];
+    }
+
+    /// <summary>A page of streams, the newest first.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, StreamPosition? after, int limit, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var query = context.Streams.AsNoTracking();
+        if (filter.States is { } states)
+            query = query.Where(record => states.Contains(record.State));
+        if (filter.Host is { } host)
+            query = query.Where(record => record.Host == host);
+        if (filter.Domain is { } domain)
+            query = query.Where(record => record.Domain == domain);
+        if (after is not null)
+            query = query.Where(record => record.CreatedAt < after.CreatedAt
+                || (record.CreatedAt == after.CreatedAt && record.StreamId.CompareTo(after.StreamId) < 0));
+        var records = await query
+            .OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId)
+            .Take(limit)
+            .ToListAsync(cancellationToken);
+        return [.. records.Select(record => record.ToStatus())];
+    }
+
+    public async Task<IdempotencyRecord?> FindAnswerAsync(string key, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await context.IdempotencyKeys.AsNoTracking().SingleOrDefaultAsync(record => record.Key == key, cancellationToken);
+    }
+
+    public async Task KeepAnswerAsync(IdempotencyRecord answer, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        context.IdempotencyKeys.Add(answer);
+        await context.SaveChangesAsync(cancellationToken);
+    }
+
+    /// <summary>Whether the database answers.</summary>
+    public async Task<bool> AnswersAsync(CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await context.Database.CanConnectAsync(cancellationToken);
+    }
+}

@@ -1,0 +1,47 @@
+using StreamService.Hypervisors;
+
+namespace StreamService.Streaming;
+
+/// <summary>The base that was to stay as the backing image has left the chain: somebody else changed it.</summary>
+public sealed class BaseLostException(string @base, string target)
+    : Exception($"'{@base}' is not in the backing chain of disk '{target}' any more.");
+
+/// <summary>The end of every stream, full or single: flush, drop the backing link, flush again.</summary>
+internal static class DiskFinalizer
+{
+    /// <summary>
+    /// Drops the link to what was streamed. Safe to repeat, and safe to be killed in at any point: the first flush puts the
+    /// populated clusters and their metadata on stable storage before the header can forget the backing image, and what the
+    /// hypervisor wrote itself is flushed before anybody calls it done.
+    /// </summary>
+    /// <param name="flushed">Called when all that was populated is on stable storage.</param>
+    public static async Task FinishAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, DiskExport export, Action flushed, CancellationToken cancellationToken)
+    {
+        await export.Warm.FlushAsync(cancellationToken);
+        flushed();
+        if (!HasArrived(await FindAsync(hypervisor, disk, cancellationToken), @base))
+            await hypervisor.DropBackingLinkAsync(disk.Domain, disk.Target, @base, cancellationToken);
+        await export.Warm.FlushAsync(cancellationToken);
+        var after = await FindAsync(hypervisor, disk, cancellationToken);
+        if (!HasArrived(after, @base))
+            throw new HypervisorException("BackingLinkKept",
+                $"The pull ended, but disk '{disk.Target}' still has the backing image '{after.BackingChain[0].Source}'.");
+    }
+
+    /// <summary>The depth from which on images stay; see <see cref="DiskInfo.DepthOf"/>.</summary>
+    /// <exception cref="BaseLostException">The chain has no such image.</exception>
+    public static async Task<int> BaseDepthAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, CancellationToken cancellationToken) =>
+        (await FindAsync(hypervisor, disk, cancellationToken)).DepthOf(@base) ?? throw new BaseLostException(@base!, disk.Target);
+
+    private static bool HasArrived(DiskInfo disk, string? @base) =>
+        disk.BackingChain.Count == 0 ? @base is null : disk.BackingChain[0].Source == @base;
+
+    private static async Task<DiskInfo> FindAsync(IHypervisor hypervisor, DiskAddress disk, CancellationToken cancellationToken)
+    {
+        var domain = await hypervisor.FindDomainAsync(disk.Domain.ToString(), cancellationToken)
+            ?? throw new DomainNotFoundException(disk.Domain.ToString());
+        if (!domain.IsActive)
+            throw new DomainNotRunningException(domain.Name);
+        return domain.FindDisk(disk.Target) ?? throw new DiskNotFoundException(domain.Name, disk.Target);
+    }
+}

@@ -1,0 +1,178 @@
+using System.Threading.Channels;
+using StreamService.Qemu.Disks;
+using StreamService.Qemu.Nbd;
+
+namespace StreamService.Streaming;
+
+/// <summary>
+/// The pipelined engine's inner loop: walks the allocation map and keeps a window of CACHE requests in flight over what
+/// is still only in the backing chain. QEMU answers each by copying the clusters it touches into the overlay; no data
+/// crosses the socket.
+/// </summary>
+/// <remarks>One populator serves one connection. Its counters may be read from any thread at any time.</remarks>
+internal sealed class Populator(NbdClient connection, NbdClient mapConnection, SectorThrottle throttle, TimeProvider time)
+{
+    /// <summary>How much of the map is read ahead at once: the guest changes it, so not much.</summary>
+    private const long MapAhead = 256L << 20;
+
+    /// <summary>How long requests that are under way may still take once the stream is told to stop.</summary>
+    private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(2);
+
+    // A completed request wakes the sender; one pending wake-up is enough.
+    private readonly Channel<bool> _completed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
+    private PopulateWindow _window = new(1, SectorThrottle.LargestRequest);
+    private Exception? _fault;
+    private int _inFlight;
+    private long _bytesStreamed;
+    private long _lastCompletion = time.GetTimestamp();
+
+    /// <summary>Bytes that its requests brought into the overlay.</summary>
+    public long BytesStreamed => Interlocked.Read(ref _bytesStreamed);
+
+    /// <summary>How long requests have been in flight without one of them completing; zero while none is.</summary>
+    public TimeSpan StalledFor => Volatile.Read(ref _inFlight) == 0 ? TimeSpan.Zero : time.GetElapsedTime(Interlocked.Read(ref _lastCompletion));
+
+    /// <summary>Takes effect with the next request.</summary>
+    public void SetWindow(PopulateWindow window)
+    {
+        lock (_completed)
+            _window = window;
+        _completed.Writer.TryWrite(true);
+    }
+
+    /// <summary>Populates all data above <paramref name="baseDepth"/>, at the throttle's pace.</summary>
+    /// <param name="extents">What a map of the whole disk said needs streaming, in the order to stream it.
+    /// It is asked again, piece by piece, just before the requests go.</param>
+    /// <exception cref="NbdCommandException">A request failed: the source, or the space. Nothing else was sent after it.</exception>
+    /// <exception cref="NbdException">The connection broke: QEMU is gone, or the export.</exception>
+    public Task PopulateAsync(IEnumerable<AllocationExtent> extents, int baseDepth, CancellationToken cancellationToken) =>
+        DrainAfterAsync(async () =>
+        {
+            foreach (var (offset, length) in Pieces(extents))
+            {
+                var map = await AllocationMap.ReadAsync(mapConnection, offset, length, cancellationToken);
+                foreach (var extent in map.Remaining(baseDepth))
+                    await SendAsync(extent, paced: true, cancellationToken);
+            }
+        }, cancellationToken);
+
+    /// <summary>
+    /// Turns holes of the backing chain into zero clusters of the overlay, beside the pace: they bring no data. QEMU's own
+    /// job would read each of them one after the other when it drops the backing link.
+    /// </summary>
+    public Task PopulateHolesAsync(IEnumerable<AllocationExtent> holes, CancellationToken cancellationToken) =>
+        DrainAfterAsync(async () =>
+        {
+            foreach (var hole in holes)
+                await SendAsync(hole, paced: false, cancellationToken);
+        }, cancellationToken);
+
+    private static IEnumerable<(long Offset, long Length)> Pieces(IEnumerable<AllocationExtent> extents)
+    {
+        (long Offset, long Length)? piece = null;
+        foreach (var extent in extents)
+            for (var offset = extent.Offset; offset < extent.End;)
+            {
+                // Small neighbours share one look at the map.
+                if (piece is { } open && offset >= open.Offset && offset - open.Offset < MapAhead)
+                {
+                    var end = Math.Min(extent.End, open.Offset + MapAhead);
+                    piece = (open.Offset, end - open.Offset);
+                    offset = end;
+                    continue;
+                }
+                if (piece is { } full)
+                    yield return full;
+                piece = (offset, 0);
+            }
+        if (piece is { Length: > 0 } last)
+            yield return last;
+    }
+
+    private async Task SendAsync(AllocationExtent extent, bool paced, CancellationToken cancellationToken)
+    {
+        for (var offset = extent.Offset; offset < extent.End;)
+        {
+            var window = await WaitForSlotAsync(cancellationToken);
+            var size = window.RequestBytes;
+            if (paced)
+                size = Math.Min(size, throttle.NextRequestSize);
+            // Requests end where units end, so that no cluster is asked for twice.
+            var length = (int)Math.Min(size - offset % size, extent.End - offset);
+            if (paced)
+                await throttle.WaitAsync(length, cancellationToken);
+            cancellationToken.ThrowIfCancellationRequested();
+            if (Interlocked.Increment(ref _inFlight) == 1)
+                Interlocked.Exchange(ref _lastCompletion, time.GetTimestamp());
+            _ = CacheAsync(offset, length, paced);
+            offset += length;
+        }
+    }
+
+    private async Task<PopulateWindow> WaitForSlotAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (Volatile.Read(ref _fault) is not null)
+                throw new PopulateFaultException();
+            PopulateWindow window;
+            lock (_completed)
+                window = _window;
+            if (Volatile.Read(ref _inFlight) < window.InFlight)
+                return window;
+            await _completed.Reader.ReadAsync(cancellationToken);
+        }
+    }
+
+    private async Task CacheAsync(long offset, int length, bool paced)
+    {
+        try
+        {
+            await connection.CacheAsync(offset, length, CancellationToken.None);
+            if (paced)
+                Interlocked.Add(ref _bytesStreamed, length);
+        }
+        catch (Exception exception)
+        {
+            Interlocked.CompareExchange(ref _fault, exception, null);
+        }
+        Interlocked.Exchange(ref _lastCompletion, time.GetTimestamp());
+        Interlocked.Decrement(ref _inFlight);
+        _completed.Writer.TryWrite(true);
+    }
+
+    private async Task DrainAfterAsync(Func<Task> send, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await send();
+            await DrainAsync(cancellationToken);
+        }
+        catch (Exception exception) when (exception is PopulateFaultException or OperationCanceledException)
+        {
+            // What is under way may still come in, and then counts; but a dead source must not hold up a pause.
+            using var enough = new CancellationTokenSource(DrainTime, time);
+            try
+            {
+                await DrainAsync(enough.Token);
+            }
+            catch (OperationCanceledException)
+            {
+            }
+            if (exception is OperationCanceledException)
+                throw;
+        }
+        if (Volatile.Read(ref _fault) is { } fault)
+            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(fault);
+    }
+
+    private async Task DrainAsync(CancellationToken cancellationToken)
+    {
+        while (Volatile.Read(ref _inFlight) > 0)
+            await _completed.Reader.ReadAsync(cancellationToken);
+    }
+
+    /// <summary>Ends the sending; the fault itself is thrown once the requests under way are in.</summary>
+    private sealed class PopulateFaultException : Exception;
+}

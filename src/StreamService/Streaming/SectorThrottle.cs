@@ -1,0 +1,131 @@
+namespace StreamService.Streaming;
+
+/// <summary>
+/// Paces one stream: a byte bucket on an injected clock. In any window of time no more than the pace times that window
+/// plus one unit goes out, and what a late timer missed is caught up as far as that bound allows.
+/// </summary>
+/// <remarks>
+/// A request may go while the balance is not negative, and is then subtracted from it; so the balance lies between minus
+/// one request and the credit, and request plus credit is the unit. Requests are small when the pace is slow
+/// (some 30 a second) and large when it is fast, where a small unit costs more than it smooths.
+/// Only one caller waits at a time; changes come from any thread.
+/// </remarks>
+public sealed class SectorThrottle
+{
+    /// <summary>The largest request, in bytes. Larger ones bring no more speed, and make the guest wait longer.</summary>
+    public const int LargestRequest = 1 << 20;
+
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
+
+    private readonly TimeProvider _time;
+    private readonly Lock _lock = new();
+    private readonly int _clusterSize;
+    private long _bytesPerSecond;
+    private double _balance;
+    private long _accountedAt;
+    private TaskCompletionSource _changed = NewSignal();
+
+    /// <param name="bytesPerSecond">0 is unlimited.</param>
+    /// <param name="clusterSize">The smallest useful request, in bytes.</param>
+    public SectorThrottle(long bytesPerSecond, int clusterSize, TimeProvider time)
+    {
+        _time = time;
+        _clusterSize = clusterSize;
+        _bytesPerSecond = bytesPerSecond;
+        _accountedAt = time.GetTimestamp();
+    }
+
+    /// <summary>The pace in bytes per second; 0 is unlimited. A change reaches a waiting caller at once.</summary>
+    public long BytesPerSecond
+    {
+        get
+        {
+            lock (_lock)
+                return _bytesPerSecond;
+        }
+        set
+        {
+            TaskCompletionSource changed;
+            lock (_lock)
+            {
+                Account();
+                // A debt is time to wait at the old pace. Carried over in bytes it would be hours at a slower one.
+                if (_balance < 0 && _bytesPerSecond > 0)
+                    _balance = Math.Max(_balance, -(double)RequestSize(value));
+                if (value == 0)
+                    _balance = 0;
+                _bytesPerSecond = value;
+                (changed, _changed) = (_changed, NewSignal());
+            }
+            changed.TrySetResult();
+        }
+    }
+
+    /// <summary>How many bytes the next request should ask for at the most: a multiple of the cluster size.</summary>
+    public int NextRequestSize
+    {
+        get
+        {
+            lock (_lock)
+                return RequestSize(_bytesPerSecond);
+        }
+    }
+
+    /// <summary>Returns when a request of that size may go.</summary>
+    /// <param name="bytes">What the request will bring in; at most <see cref="NextRequestSize"/>.</param>
+    public async ValueTask WaitAsync(int bytes, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            TimeSpan wait;
+            Task changed;
+            lock (_lock)
+            {
+                Account();
+                if (_bytesPerSecond == 0 || _balance >= 0)
+                {
+                    if (_bytesPerSecond > 0)
+                        _balance -= bytes;
+                    return;
+                }
+                wait = TimeSpan.FromSeconds(-_balance / _bytesPerSecond);
+                changed = _changed.Task;
+            }
+            await DelayAsync(wait, changed, cancellationToken);
+        }
+    }
+
+    private async Task DelayAsync(TimeSpan wait, Task changed, CancellationToken cancellationToken)
+    {
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        // Longer than a day is no pace that anybody waits for; the loop looks again.
+        await Task.WhenAny(Task.Delay(wait < LongestDelay ? wait : LongestDelay, _time, enough.Token), changed);
+        await enough.CancelAsync();
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+
+    private void Account()
+    {
+        var now = _time.GetTimestamp();
+        if (_bytesPerSecond > 0)
+        {
+            var request = RequestSize(_bytesPerSecond);
+            // At a slow pace a full request of credit could send two within a moment; 50 ms of pace cannot.
+            var credit = Math.Min(request, _bytesPerSecond * 0.05);
+            _balance = Math.Min(credit, _balance + _bytesPerSecond * _time.GetElapsedTime(_accountedAt, now).TotalSeconds);
+        }
+        _accountedAt = now;
+    }
+
+    private int RequestSize(long bytesPerSecond)
+    {
+        if (bytesPerSecond == 0)
+            return Math.Max(LargestRequest, _clusterSize);
+        var size = _clusterSize;
+        while (size * 2 <= LargestRequest / 2 && size * 2 <= bytesPerSecond / 32)
+            size *= 2;
+        return size;
+    }
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+}

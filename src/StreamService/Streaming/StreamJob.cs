@@ -1,0 +1,424 @@
+using System.Threading.Channels;
+using StreamService.Configuration;
+using StreamService.Hypervisors;
+using StreamService.Qemu.Nbd;
+using StreamService.Storage;
+
+namespace StreamService.Streaming;
+
+/// <summary>
+/// One stream job's state machine. One task, <see cref="RunAsync"/>, owns the state; everybody else posts requests to it
+/// and reads immutable snapshots.
+/// </summary>
+/// <remarks>
+/// <code>
+///              ┌────────────── pause ───────────────┐
+///              │                                    ▼
+///  queued ─► running ─► finalizing ─► completed   paused
+///              │ ▲          │                       │
+///     fault or │ │ retry    │ fault                 │
+///        stall ▼ │          ▼                       │
+///             waiting ◄─────┘ ◄────── resume ───────┘ (to running)
+///
+///  every state but the last ones: cancel ─► cancelled; a fault that no retry mends, or onError=report ─► failed
+/// </code>
+/// A state is on record before anybody sees it. A service that stops leaves the state as it is, and the next one takes the
+/// job up from the image's own allocation map.
+/// </remarks>
+public sealed class StreamJob
+{
+    /// <summary>How often progress that no state change carries is put on record.</summary>
+    private static readonly TimeSpan RecordEvery = TimeSpan.FromSeconds(1);
+
+    private readonly IHypervisor _hypervisor;
+    private readonly StreamStore _store;
+    private readonly StreamingOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Action<StreamStatus, bool> _publish;
+    private readonly Channel<Func<Task>> _mailbox = Channel.CreateUnbounded<Func<Task>>();
+    private readonly SectorThrottle _throttle;
+    private readonly RateMeter _rate;
+
+    private Task _mail = Task.CompletedTask;
+    private StreamStatus _status;
+    private StreamRun? _run;
+    private CancellationTokenSource? _runStop;
+    private long _streamedBefore;
+    private long _durableBefore;
+    private bool _pauseAsked;
+    private bool _cancelAsked;
+    private long _recordedAt;
+    private TaskCompletionSource _settled = NewSettled();
+
+    /// <param name="status">Where it begins: queued, or as a former service left it.</param>
+    /// <param name="clusterSize">Of the active layer, in bytes.</param>
+    /// <param name="publish">Receives every snapshot, and whether its state is a new one. Must not block.</param>
+    public StreamJob(StreamStatus status, int clusterSize, IHypervisor hypervisor, StreamStore store, StreamingOptions options,
+        TimeProvider time, ILogger logger, Action<StreamStatus, bool> publish)
+    {
+        _status = status;
+        _hypervisor = hypervisor;
+        _store = store;
+        _options = options;
+        _time = time;
+        _logger = logger;
+        _publish = publish;
+        _throttle = new SectorThrottle(status.Spec.Bandwidth, clusterSize, time);
+        _rate = new RateMeter(time);
+        _pauseAsked = status.State == StreamState.Paused;
+        _streamedBefore = status.BytesStreamed;
+        _durableBefore = status.BytesDurable;
+    }
+
+    /// <summary>The present snapshot.</summary>
+    public StreamStatus Status => Volatile.Read(ref _status);
+
+    /// <summary>Changes pace, policy, priority, or pauses and resumes; answers once that is in force.</summary>
+    public Task<StreamStatus> ChangeAsync(StreamChange change, CancellationToken cancellationToken) =>
+        AskAsync(() => ApplyAsync(change), change.Paused, cancellationToken);
+
+    /// <summary>Ends the job; answers at once. The state ends as cancelled.</summary>
+    public Task<StreamStatus> CancelAsync(CancellationToken cancellationToken) => AskAsync(() =>
+    {
+        _cancelAsked = true;
+        return _runStop?.CancelAsync() ?? Task.CompletedTask;
+    }, settle: null, cancellationToken);
+
+    /// <summary>Returns when the job is over or a caller paused it.</summary>
+    public async Task EndAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var settled = Volatile.Read(ref _settled).Task;
+            if (Status.IsFinal || Status.State == StreamState.Paused)
+                return;
+            await settled.WaitAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>A hint that the domain changed: a job that waits for it looks again at once.</summary>
+    public void Wake() => _mailbox.Writer.TryWrite(() => Task.CompletedTask);
+
+    /// <summary>Drives the job until it is over, or until the service stops.</summary>
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        using var scope = _logger.BeginScope(new Dictionary<string, object>
+        {
+            ["StreamId"] = Status.StreamId,
+            ["Domain"] = Status.DomainName,
+            ["Target"] = Status.Disk.Target,
+        });
+        using var wakeAtStop = stopping.Register(Wake);
+        try
+        {
+            for (var attempt = 1; !Status.IsFinal; attempt++)
+            {
+                if (_cancelAsked)
+                {
+                    await EnterAsync(StreamState.Cancelled);
+                    return;
+                }
+                if (_pauseAsked)
+                {
+                    await EnterAsync(StreamState.Paused);
+                    while (_pauseAsked && !_cancelAsked)
+                    {
+                        await Mail();
+                        await ServeMailAsync();
+                        stopping.ThrowIfCancellationRequested();
+                    }
+                    attempt = 0;
+                    continue;
+                }
+                var before = _status.BytesStreamed;
+                var fault = await RunOnceAsync(stopping);
+                stopping.ThrowIfCancellationRequested();
+                if (fault is null || _cancelAsked || _pauseAsked)
+                    continue;
+                if (_status.BytesStreamed > before)
+                    attempt = 1;
+                await HandleAsync(fault, attempt, stopping);
+            }
+        }
+        finally
+        {
+            // Whoever still asks something is answered with the last snapshot.
+            _mailbox.Writer.TryComplete();
+            await ServeMailAsync();
+        }
+    }
+
+    /// <summary>One run, attended to from beginning to end. Returns what ended it early; null for its success or a request.</summary>
+    private async Task<Exception?> RunOnceAsync(CancellationToken stopping)
+    {
+        using var stop = _runStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _throttle, _options, _time);
+        if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
+            await EnterAsync(StreamState.Running);
+        var running = run.RunAsync(() => PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
+        await AttendAsync(running);
+        try
+        {
+            await running;
+            Settle(lostUnflushed: false);
+            await EnterAsync(StreamState.Completed);
+            return null;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            Settle(lostUnflushed: false);
+            if (stopping.IsCancellationRequested)
+                await RecordAsync();
+            return null;
+        }
+        catch (Exception exception)
+        {
+            // With QEMU gone, what no flush had saved is gone from the overlay.
+            Settle(lostUnflushed: exception is not NbdCommandException && !(await DomainRunsAsync(stopping)));
+            return exception;
+        }
+        finally
+        {
+            _run = null;
+            _runStop = null;
+        }
+    }
+
+    /// <summary>Serves the mailbox until <paramref name="until"/> ends, and publishes progress meanwhile.</summary>
+    private async Task AttendAsync(Task until)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1.0 / _options.ProgressPerSecond), _time);
+        var tick = timer.WaitForNextTickAsync(CancellationToken.None).AsTask();
+        while (!until.IsCompleted)
+        {
+            await Task.WhenAny(until, Mail(), tick);
+            await ServeMailAsync();
+            if (tick.IsCompleted)
+            {
+                await TickAsync();
+                tick = timer.WaitForNextTickAsync(CancellationToken.None).AsTask();
+            }
+        }
+    }
+
+    /// <summary>Completes when the mailbox holds something.</summary>
+    private Task Mail() => _mail.IsCompleted ? _mail = _mailbox.Reader.WaitToReadAsync(CancellationToken.None).AsTask() : _mail;
+
+    private async Task ServeMailAsync()
+    {
+        while (_mailbox.Reader.TryRead(out var request))
+            await request();
+    }
+
+    private async Task TickAsync()
+    {
+        var stalled = _run!.StalledFor;
+        if (stalled >= _options.StalledAfter && _status.State == StreamState.Running)
+            await EnterAsync(StreamState.Waiting, $"The source has not answered for {stalled.TotalSeconds:0} s.");
+        else if (_status.State == StreamState.Waiting && _run.BytesStreamed > 0 && stalled < _options.StalledAfter)
+            await EnterAsync(StreamState.Running);
+        var next = WithProgress(_status);
+        if (next == _status)
+            return;
+        Publish(next, stateChanged: false);
+        if (_time.GetElapsedTime(_recordedAt) >= RecordEvery)
+            await RecordAsync();
+    }
+
+    private async Task HandleAsync(Exception fault, int attempt, CancellationToken stopping)
+    {
+        switch (fault)
+        {
+            case DomainNotFoundException:
+                await FailAsync("domain-not-found", fault.Message);
+                return;
+            case DiskNotFoundException:
+                await FailAsync("disk-not-found", fault.Message);
+                return;
+            case BaseLostException:
+                await FailAsync("base-not-in-chain", fault.Message);
+                return;
+            case NbdCommandException or HypervisorException when _status.Spec.OnError == StreamOnError.Report:
+                await FailAsync("hypervisor-error", Describe(fault));
+                return;
+            case NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException:
+                break;
+            default:
+                StreamLog.JobFault(_logger, fault);
+                await FailAsync("internal-error", $"{fault.GetType().Name}: {fault.Message}");
+                return;
+        }
+        var delay = TimeSpan.FromSeconds(Math.Min(
+            _options.RetryDelay.TotalSeconds * Math.Pow(2, Math.Min(attempt - 1, 20)),
+            _options.RetryDelayLimit.TotalSeconds));
+        await EnterAsync(StreamState.Waiting, $"{Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
+        await WaitAsync(delay, stopping);
+    }
+
+    /// <summary>Waits before a retry. Any request, and any hint that the domain changed, ends the wait.</summary>
+    private async Task WaitAsync(TimeSpan delay, CancellationToken stopping)
+    {
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        await Task.WhenAny(Mail(), Task.Delay(delay, _time, enough.Token));
+        await enough.CancelAsync();
+        await ServeMailAsync();
+        stopping.ThrowIfCancellationRequested();
+    }
+
+    private async Task ApplyAsync(StreamChange change)
+    {
+        var spec = _status.Spec with
+        {
+            Bandwidth = change.Bandwidth ?? _status.Spec.Bandwidth,
+            Policy = change.Policy ?? _status.Spec.Policy,
+            Priority = change.Priority ?? _status.Spec.Priority,
+        };
+        if (spec != _status.Spec)
+        {
+            _throttle.BytesPerSecond = spec.Bandwidth;
+            _run?.SetPolicy(spec.Policy);
+            Publish(WithProgress(_status) with { Spec = spec }, stateChanged: false);
+            await RecordAsync();
+        }
+        // Once all is populated there is nothing left that could rest.
+        if (change.Paused is not { } paused || _status.State == StreamState.Finalizing || _status.IsFinal)
+            return;
+        _pauseAsked = paused;
+        if (paused && _runStop is { } stop)
+            await stop.CancelAsync();
+    }
+
+    private async Task EnterAsync(StreamState state, string? reason = null, StreamError? error = null)
+    {
+        var now = _time.GetUtcNow();
+        var next = WithProgress(_status) with
+        {
+            State = state,
+            Reason = reason,
+            Error = error,
+            StartedAt = _status.StartedAt ?? (state is StreamState.Running or StreamState.Waiting or StreamState.Finalizing ? now : null),
+        };
+        if (state == StreamState.Completed)
+            next = next with { BytesRemaining = 0, BytesDurable = next.BytesStreamed };
+        if (next.IsFinal)
+            next = next with { FinishedAt = now, BytesPerSecond = 0 };
+        if (state is StreamState.Paused or StreamState.Waiting)
+            next = next with { BytesPerSecond = 0 };
+        var changed = next.State != _status.State || next.Reason != _status.Reason;
+        if (!changed)
+            return;
+        next = Stamp(next);
+        // On record first: a state that somebody saw must not be forgotten by a crash.
+        await RecordAsync(next);
+        StreamLog.StateEntered(_logger, state, reason ?? error?.Detail);
+        Volatile.Write(ref _status, next);
+        _publish(next, true);
+        Interlocked.Exchange(ref _settled, NewSettled()).TrySetResult();
+    }
+
+    private Task FailAsync(string code, string detail) => EnterAsync(StreamState.Failed, error: new StreamError(code, detail));
+
+    private void Publish(StreamStatus next, bool stateChanged)
+    {
+        next = Stamp(next);
+        Volatile.Write(ref _status, next);
+        _publish(next, stateChanged);
+    }
+
+    private StreamStatus Stamp(StreamStatus next) => next with { Generation = _status.Generation + 1, UpdatedAt = _time.GetUtcNow() };
+
+    private StreamStatus WithProgress(StreamStatus status)
+    {
+        var streamed = _streamedBefore + (_run?.BytesStreamed ?? 0);
+        return status with
+        {
+            BytesStreamed = streamed,
+            BytesDurable = _durableBefore + (_run?.BytesDurable ?? 0),
+            BytesRemaining = _run?.BytesRemaining ?? status.BytesRemaining,
+            BytesPerSecond = _run is null ? 0 : _rate.Observe(streamed),
+        };
+    }
+
+    /// <summary>Adds a finished run's figures to the job's.</summary>
+    private void Settle(bool lostUnflushed)
+    {
+        var final = WithProgress(_status);
+        if (lostUnflushed)
+            final = final with { BytesRemaining = final.BytesRemaining + (final.BytesStreamed - final.BytesDurable), BytesStreamed = final.BytesDurable };
+        (_streamedBefore, _durableBefore) = (final.BytesStreamed, final.BytesDurable);
+        _run = null;
+        Volatile.Write(ref _status, final);
+    }
+
+    private async Task<bool> DomainRunsAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _hypervisor.FindDomainAsync(_status.Disk.Domain.ToString(), cancellationToken) is { IsActive: true };
+        }
+        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException or OperationCanceledException)
+        {
+            return true;
+        }
+    }
+
+    private Task RecordAsync() => RecordAsync(_status);
+
+    private async Task RecordAsync(StreamStatus status)
+    {
+        _recordedAt = _time.GetTimestamp();
+        try
+        {
+            await _store.UpdateAsync(status, CancellationToken.None);
+        }
+        catch (Exception exception)
+        {
+            // The image itself holds the progress: a database that is away must not stop a stream.
+            StreamLog.RecordFailed(_logger, exception);
+        }
+    }
+
+    private async Task<StreamStatus> AskAsync(Func<Task> request, bool? settle, CancellationToken cancellationToken)
+    {
+        await PostAsync(request).WaitAsync(cancellationToken);
+        // A pause is in force when the requests under way have drained, a resume when a run has begun.
+        while (settle is { } paused)
+        {
+            var settled = Volatile.Read(ref _settled).Task;
+            var status = Status;
+            if (status.IsFinal || status.State == StreamState.Finalizing || _pauseAsked != paused || (status.State == StreamState.Paused) == paused)
+                break;
+            await settled.WaitAsync(cancellationToken);
+        }
+        return Status;
+    }
+
+    private async Task PostAsync(Func<Task> request)
+    {
+        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        if (!_mailbox.Writer.TryWrite(async () =>
+        {
+            try
+            {
+                await request();
+                done.SetResult();
+            }
+            catch (Exception exception)
+            {
+                done.SetException(exception);
+            }
+        }))
+            return;
+        await done.Task;
+    }
+
+    private static string Describe(Exception fault) => fault switch
+    {
+        NbdCommandException refused => $"QEMU could not populate a range: {refused.Message}.",
+        NbdException broken => $"The connection to QEMU broke: {broken.Message}.",
+        _ => fault.Message,
+    };
+
+    private static TaskCompletionSource NewSettled() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+}

@@ -1,0 +1,17 @@
+namespace StreamService.Streaming;
+
+/// <summary>What the streaming layer writes to the log. Lines of a job carry its stream id and domain as properties.</summary>
+internal static partial class StreamLog
+{
+    [LoggerMessage(101, LogLevel.Information, "Stream is {State}: {Detail}")]
+    public static partial void StateEntered(ILogger logger, StreamState state, string? detail);
+
+    [LoggerMessage(102, LogLevel.Error, "Stream met a fault that it does not know")]
+    public static partial void JobFault(ILogger logger, Exception fault);
+
+    [LoggerMessage(103, LogLevel.Error, "The stream's record could not be written; the stream goes on")]
+    public static partial void RecordFailed(ILogger logger, Exception fault);
+
+    [LoggerMessage(104, LogLevel.Information, "Takes up {Count} streams of a former run")]
+    public static partial void TakenUp(ILogger logger, int count);
+}

@@ -1,0 +1,245 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using Microsoft.Extensions.Options;
+using StreamService.Configuration;
+using StreamService.Hypervisors;
+using StreamService.Storage;
+
+namespace StreamService.Streaming;
+
+/// <summary>
+/// The registry of stream jobs: admits them, hands them to <see cref="StreamWorker"/>, finds them for whoever asks.
+/// Knows neither HTTP nor SignalR.
+/// </summary>
+public sealed class StreamManager(
+    HostDirectory hosts,
+    StreamStore store,
+    SectorStepper stepper,
+    IOptions<StreamServiceOptions> options,
+    TimeProvider time,
+    ILogger<StreamManager> logger)
+{
+    /// <summary>What a request populates at the least where the format has no clusters.</summary>
+    private const int DefaultCluster = 64 << 10;
+
+    private readonly ConcurrentDictionary<DiskAddress, StreamJob> _active = new();
+    private readonly ConcurrentDictionary<DiskAddress, SemaphoreSlim> _finishing = new();
+    private readonly ConcurrentDictionary<DiskAddress, TaskCompletionSource> _watchers = new();
+    private readonly Channel<StreamJob> _started = Channel.CreateUnbounded<StreamJob>();
+
+    /// <summary>Every snapshot of every job, and whether its state is a new one. Handlers must not block.</summary>
+    public event Action<StreamStatus, bool>? Published;
+
+    /// <summary>Jobs that wait to be driven.</summary>
+    internal ChannelReader<StreamJob> Started => _started.Reader;
+
+    /// <summary>Starts streaming a whole disk.</summary>
+    /// <param name="idempotencyKey">The same key gets the stream that it began, should the first answer have been lost.</param>
+    /// <exception cref="StreamRefusedException">A rule of <see cref="StreamAdmission"/> is broken.</exception>
+    public async Task<StreamStatus> StartAsync(IHypervisor hypervisor, DomainInfo domain, DiskInfo disk, StreamSpec spec, string? idempotencyKey, CancellationToken cancellationToken)
+    {
+        var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
+        if (idempotencyKey is not null && await store.FindByIdempotencyKeyAsync(idempotencyKey, cancellationToken) is { } begun)
+            return await FindAsync(begun, cancellationToken);
+
+        var streamActive = _active.ContainsKey(address);
+        var blockJob = streamActive || !domain.IsActive ? null : await hypervisor.FindBlockJobAsync(domain.Id, disk.Target, cancellationToken);
+        StreamAdmission.Check(domain, disk, spec.Base, streamActive, blockJob);
+
+        // Generations of a disk go on rising from one stream to the next, so that a long-poll never waits for the past.
+        var generation = (await store.FindLatestAsync(address, cancellationToken))?.Generation ?? 0;
+        var now = time.GetUtcNow();
+        var status = new StreamStatus(Guid.CreateVersion7(now), address, domain.Name, disk.Size, StreamMode.Full, spec, StreamState.Queued,
+            BytesStreamed: 0, BytesDurable: 0, BytesRemaining: null, BytesPerSecond: 0, Reason: null, Error: null,
+            CreatedAt: now, StartedAt: null, UpdatedAt: now, FinishedAt: null, generation + 1);
+        var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, hypervisor);
+        if (!_active.TryAdd(address, job))
+            StreamAdmission.Check(domain, disk, spec.Base, streamActive: true, blockJob);
+        try
+        {
+            await store.AddAsync(status, idempotencyKey, CancellationToken.None);
+        }
+        catch
+        {
+            _active.TryRemove(address, out _);
+            throw;
+        }
+        Publish(status, stateChanged: true);
+        _started.Writer.TryWrite(job);
+        return status;
+    }
+
+    /// <summary>Streams one unit now. Once nothing is left on the whole disk, drops the backing link.</summary>
+    /// <exception cref="StreamRefusedException">A rule of <see cref="StreamAdmission"/> is broken.</exception>
+    public async Task<StepResult> StepAsync(IHypervisor hypervisor, DomainInfo domain, DiskInfo disk, string? @base, long offset, long? length, CancellationToken cancellationToken)
+    {
+        var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
+        // A caller whose last answer was lost asks again, and is told again that it has arrived.
+        if (domain.IsActive && disk.BackingChain.Count == 0 && @base is null
+            && await store.FindLatestAsync(address, cancellationToken) is { Mode: StreamMode.Single, State: StreamState.Completed } done)
+            return new StepResult(done.Size, done.Size, Populated: 0, Remaining: false);
+        StreamAdmission.Check(domain, disk, @base, streamActive: false, blockJob: null);
+
+        var depth = disk.DepthOf(@base)!.Value;
+        var step = await stepper.StepAsync(hypervisor, address, disk, depth, offset, length ?? disk.ClusterSize ?? DefaultCluster, cancellationToken);
+        if (!step.Remaining)
+            await FinishSinglesAsync(hypervisor, domain, disk, address, @base, depth, cancellationToken);
+        return step;
+    }
+
+    /// <summary>The present snapshot of a disk's newest stream; null where it was never streamed.</summary>
+    public async Task<StreamStatus?> FindLatestAsync(DiskAddress disk, CancellationToken cancellationToken) =>
+        _active.TryGetValue(disk, out var job) ? job.Status : await store.FindLatestAsync(disk, cancellationToken);
+
+    /// <summary>The present snapshot of a stream.</summary>
+    /// <exception cref="StreamNotFoundException">No stream has that id.</exception>
+    public async Task<StreamStatus> FindAsync(Guid streamId, CancellationToken cancellationToken)
+    {
+        var status = await store.FindAsync(streamId, cancellationToken)
+            ?? throw new StreamNotFoundException($"There is no stream {streamId}.");
+        return Live(status);
+    }
+
+    /// <summary>A page of streams, the newest first.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, StreamPosition? after, int limit, CancellationToken cancellationToken) =>
+        [.. (await store.ListAsync(filter, after, limit, cancellationToken)).Select(Live)];
+
+    /// <summary>The present snapshots of all streams that are not over.</summary>
+    public IReadOnlyList<StreamStatus> ListActive() => [.. _active.Values.Select(job => job.Status).OrderBy(status => status.CreatedAt)];
+
+    /// <summary>The one stream that is not over of a domain, by UUID or name, and a target; null where there is none or several.</summary>
+    public StreamStatus? FindActive(string domain, string target)
+    {
+        var matches = ListActive().Where(status => status.Disk.Target == target
+            && (Guid.TryParse(domain, out var id) ? status.Disk.Domain == id : status.DomainName == domain)).Take(2).ToList();
+        return matches is [var only] ? only : null;
+    }
+
+    /// <summary>Changes the disk's stream while it runs.</summary>
+    /// <exception cref="StreamNotFoundException">The disk has no stream that is not over.</exception>
+    public Task<StreamStatus> ChangeAsync(DiskAddress disk, StreamChange change, CancellationToken cancellationToken) =>
+        ActiveJob(disk).ChangeAsync(change, cancellationToken);
+
+    /// <summary>Ends the disk's stream. What was populated stays.</summary>
+    /// <exception cref="StreamNotFoundException">The disk has no stream that is not over.</exception>
+    public Task<StreamStatus> CancelAsync(DiskAddress disk, CancellationToken cancellationToken) =>
+        ActiveJob(disk).CancelAsync(cancellationToken);
+
+    /// <summary>Waits until the disk's stream has reached a generation, or until the time is over.</summary>
+    public async Task<StreamStatus?> WaitForGenerationAsync(DiskAddress disk, long generation, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        deadline.CancelAfter(timeout);
+        while (true)
+        {
+            // The signal is taken before the look, so that no snapshot slips between the two.
+            var signal = _watchers.GetOrAdd(disk, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            var status = await FindLatestAsync(disk, cancellationToken);
+            if (status is not null && status.Generation >= generation)
+                return status;
+            try
+            {
+                await signal.WaitAsync(deadline.Token);
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                return status;
+            }
+        }
+    }
+
+    /// <summary>Takes up every stream that a former run of the service left unfinished.</summary>
+    public async Task TakeUpAsync(CancellationToken cancellationToken)
+    {
+        var left = await store.ListActiveAsync(cancellationToken);
+        foreach (var status in left)
+        {
+            if (hosts.Find(status.Disk.Host) is not { } hypervisor)
+            {
+                await store.UpdateAsync(status with
+                {
+                    State = StreamState.Failed,
+                    Error = new StreamError("host-not-found", $"Host '{status.Disk.Host}' is not configured any more."),
+                    FinishedAt = time.GetUtcNow(),
+                }, cancellationToken);
+                continue;
+            }
+            var job = NewJob(status, DefaultCluster, hypervisor);
+            if (_active.TryAdd(status.Disk, job))
+                _started.Writer.TryWrite(job);
+        }
+        if (left.Count > 0)
+            StreamLog.TakenUp(logger, left.Count);
+    }
+
+    /// <summary>Tells jobs that wait for a domain, or for all domains of a host, to look again.</summary>
+    internal void Wake(string host, Guid? domain)
+    {
+        foreach (var job in _active.Values)
+            if (job.Status.State == StreamState.Waiting && job.Status.Disk.Host == host && (domain is null || job.Status.Disk.Domain == domain))
+                job.Wake();
+    }
+
+    /// <summary>Called when a job is not driven any more because it is over.</summary>
+    internal void Retire(StreamJob job)
+    {
+        _active.TryRemove(KeyValuePair.Create(job.Status.Disk, job));
+        // Whoever looked at the job in between sees its last state from the store from now on.
+        Signal(job.Status.Disk);
+    }
+
+    private StreamJob NewJob(StreamStatus status, int clusterSize, IHypervisor hypervisor) =>
+        new(status, clusterSize, hypervisor, store, options.Value.Streaming, time, logger, Publish);
+
+    private StreamJob ActiveJob(DiskAddress disk) =>
+        _active.TryGetValue(disk, out var job) && !job.Status.IsFinal
+            ? job
+            : throw new StreamNotFoundException($"Disk '{disk.Target}' of domain {disk.Domain} has no stream that is not over.");
+
+    private StreamStatus Live(StreamStatus status) =>
+        _active.TryGetValue(status.Disk, out var job) && job.Status.StreamId == status.StreamId ? job.Status : status;
+
+    private void Publish(StreamStatus status, bool stateChanged)
+    {
+        Published?.Invoke(status, stateChanged);
+        Signal(status.Disk);
+    }
+
+    private void Signal(DiskAddress disk)
+    {
+        if (_watchers.TryRemove(disk, out var watchers))
+            watchers.TrySetResult();
+    }
+
+    private async Task FinishSinglesAsync(IHypervisor hypervisor, DomainInfo domain, DiskInfo disk, DiskAddress address, string? @base, int depth, CancellationToken cancellationToken)
+    {
+        // A full stream of the same disk is at its end too: it drops the link itself.
+        if (_active.TryGetValue(address, out var full))
+        {
+            await full.EndAsync(cancellationToken);
+            if (full.Status.State == StreamState.Completed)
+                return;
+        }
+        var gate = _finishing.GetOrAdd(address, _ => new SemaphoreSlim(1, 1));
+        await gate.WaitAsync(cancellationToken);
+        try
+        {
+            var latest = await store.FindLatestAsync(address, cancellationToken);
+            var now = time.GetUtcNow();
+            var export = await stepper.PrepareEndAsync(hypervisor, address, depth, cancellationToken);
+            await DiskFinalizer.FinishAsync(hypervisor, address, @base, export, flushed: () => { }, cancellationToken);
+            var spec = new StreamSpec(@base, Bandwidth: 0, StreamPolicy.Fixed, StreamPriority.Normal, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential);
+            var done = time.GetUtcNow();
+            var streamed = stepper.BytesPopulated(address);
+            var status = new StreamStatus(Guid.CreateVersion7(done), address, domain.Name, disk.Size, StreamMode.Single, spec, StreamState.Completed,
+                streamed, BytesDurable: streamed, BytesRemaining: 0, BytesPerSecond: 0, Reason: null, Error: null,
+                CreatedAt: now, StartedAt: now, UpdatedAt: done, FinishedAt: done, (latest?.Generation ?? 0) + 1);
+            await store.AddAsync(status, idempotencyKey: null, CancellationToken.None);
+            Publish(status, stateChanged: true);
+        }
+        finally
+        {
+            gate.Release();
+        }
+    }
+}

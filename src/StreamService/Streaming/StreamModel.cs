@@ -1,0 +1,155 @@
+using System.Text.Json.Serialization;
+
+namespace StreamService.Streaming;
+
+/// <summary>What a stream job is doing. The diagram stands on <see cref="StreamJob"/>.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamState>))]
+public enum StreamState
+{
+    /// <summary>The disk has no stream job, and never had one.</summary>
+    Idle,
+
+    /// <summary>Accepted and persisted; its turn has not come yet.</summary>
+    Queued,
+
+    /// <summary>It populates the overlay.</summary>
+    Running,
+
+    /// <summary>A caller asked it to rest. What was populated is flushed.</summary>
+    Paused,
+
+    /// <summary>The source, the space or the host is missing; it retries by itself and says why in <c>reason</c>.</summary>
+    Waiting,
+
+    /// <summary>All is populated: flush, drop the backing link, flush again.</summary>
+    Finalizing,
+
+    /// <summary>The disk is independent of what was streamed, and on stable storage.</summary>
+    Completed,
+
+    /// <summary>It ended with an error. What was populated stays; the disk is valid.</summary>
+    Failed,
+
+    /// <summary>A caller ended it. What was populated stays; the disk is valid.</summary>
+    Cancelled,
+}
+
+/// <summary>Which of the proposal's two modes.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamMode>))]
+public enum StreamMode
+{
+    /// <summary>The whole device, in the background (VIR_STREAM_DISK_FULL).</summary>
+    Full,
+
+    /// <summary>One unit at an offset, now (VIR_STREAM_DISK_ONE).</summary>
+    Single,
+}
+
+/// <summary>Whether the stream makes room for the guest.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamPolicy>))]
+public enum StreamPolicy
+{
+    /// <summary>Gives way to the guest: a narrow window while the guest does I/O.</summary>
+    Adaptive,
+
+    /// <summary>Holds the bandwidth whatever the guest does.</summary>
+    Fixed,
+}
+
+/// <summary>How streams weigh against each other.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamPriority>))]
+public enum StreamPriority
+{
+    Low,
+    Normal,
+    High,
+}
+
+/// <summary>What a stream does when an I/O request fails.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamOnError>))]
+public enum StreamOnError
+{
+    /// <summary>Waits and retries until it works or a caller cancels.</summary>
+    Stop,
+
+    /// <summary>Ends as failed, with the error.</summary>
+    Report,
+}
+
+/// <summary>Who populates the overlay.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamEngine>))]
+public enum StreamEngine
+{
+    /// <summary>Pipelined NBD CACHE requests, flush, then the hypervisor drops the link.</summary>
+    Pipelined,
+}
+
+/// <summary>Where in the disk the stream begins.</summary>
+[JsonConverter(typeof(CamelCaseEnumConverter<StreamOrder>))]
+public enum StreamOrder
+{
+    /// <summary>From the first byte to the last.</summary>
+    Sequential,
+}
+
+/// <summary>One disk of one domain of one host: what a stream job is about.</summary>
+public sealed record DiskAddress(string Host, Guid Domain, string Target);
+
+/// <summary>What a caller asked for when it started a full stream.</summary>
+/// <param name="Base">The backing image that stays, by its source; null streams the whole chain.</param>
+/// <param name="Bandwidth">Bytes per second; 0 is unlimited.</param>
+public sealed record StreamSpec(
+    string? Base,
+    long Bandwidth,
+    StreamPolicy Policy,
+    StreamPriority Priority,
+    StreamOnError OnError,
+    StreamEngine Engine,
+    StreamOrder Order);
+
+/// <summary>A change to a stream job; null members stay as they are.</summary>
+public sealed record StreamChange(long? Bandwidth, StreamPolicy? Policy, StreamPriority? Priority, bool? Paused);
+
+/// <summary>Why a stream failed: a code of the contract and the failing layer's own words.</summary>
+public sealed record StreamError(string Code, string Detail);
+
+/// <summary>An immutable picture of one stream job. Generations rise; a later one replaces an earlier one.</summary>
+/// <param name="BytesStreamed">What this job brought into the overlay.</param>
+/// <param name="BytesDurable">Of those, what a flush has put on stable storage.</param>
+/// <param name="BytesRemaining">What is still only in the backing chain; holes do not count. Null until the map was read.</param>
+/// <param name="BytesPerSecond">Mean over the last seconds.</param>
+/// <param name="Reason">Why it waits; null while it does not.</param>
+public sealed record StreamStatus(
+    Guid StreamId,
+    DiskAddress Disk,
+    string DomainName,
+    long Size,
+    StreamMode Mode,
+    StreamSpec Spec,
+    StreamState State,
+    long BytesStreamed,
+    long BytesDurable,
+    long? BytesRemaining,
+    long BytesPerSecond,
+    string? Reason,
+    StreamError? Error,
+    DateTimeOffset CreatedAt,
+    DateTimeOffset? StartedAt,
+    DateTimeOffset UpdatedAt,
+    DateTimeOffset? FinishedAt,
+    long Generation)
+{
+    /// <summary>Whether it is over.</summary>
+    public bool IsFinal => State is StreamState.Completed or StreamState.Failed or StreamState.Cancelled;
+
+    /// <summary>The populated bytes of the continuous progress (virDomainStreamDiskInfo's offset): all that needs no streaming any more.</summary>
+    public long Offset => State == StreamState.Completed ? Size : BytesRemaining is { } remaining ? Size - remaining : 0;
+
+    /// <summary>Seconds to the end at the present rate; null where there is no rate to tell it by.</summary>
+    public double? EtaSeconds => State switch
+    {
+        StreamState.Completed => 0,
+        StreamState.Running when BytesRemaining is { } remaining && BytesPerSecond > 0 => Math.Round((double)remaining / BytesPerSecond, 1),
+        _ => null,
+    };
+}

@@ -1,0 +1,170 @@
+using StreamService.Configuration;
+using StreamService.Hypervisors;
+using StreamService.Qemu.Disks;
+using StreamService.Qemu.Nbd;
+
+namespace StreamService.Streaming;
+
+/// <summary>
+/// One run of a stream job from wherever the disk stands to its end: export, map, populate, flush, drop the backing link,
+/// flush. A job whose run was interrupted makes another; the image's own allocation map says what is left.
+/// </summary>
+/// <remarks>Counters may be read from any thread while it runs.</remarks>
+internal sealed class StreamRun(
+    IHypervisor hypervisor,
+    DiskAddress disk,
+    StreamSpec spec,
+    SectorThrottle throttle,
+    StreamingOptions options,
+    TimeProvider time)
+{
+    /// <summary>How long the last flush of an interrupted run may take.</summary>
+    private static readonly TimeSpan PartingFlush = TimeSpan.FromSeconds(5);
+
+    private readonly GuestWatch _guest = new(options.InFlight, time);
+    private StreamPolicy _policy = spec.Policy;
+    private Populator? _populator;
+    private long _remainingAtMap = -1;
+    private long _streamedAtMap;
+    private long _bytesDurable;
+
+    /// <summary>Bytes that this run brought into the overlay.</summary>
+    public long BytesStreamed => _populator?.BytesStreamed ?? 0;
+
+    /// <summary>Of those, what a flush that began after they came in has put on stable storage.</summary>
+    public long BytesDurable => Interlocked.Read(ref _bytesDurable);
+
+    /// <summary>What is still only in the backing chain; null until the map was read.</summary>
+    public long? BytesRemaining => Interlocked.Read(ref _remainingAtMap) is var remaining and >= 0
+        ? Math.Max(0, remaining - (BytesStreamed - Interlocked.Read(ref _streamedAtMap)))
+        : null;
+
+    /// <summary>How long the source has left every request under way unanswered.</summary>
+    public TimeSpan StalledFor => _populator?.StalledFor ?? TimeSpan.Zero;
+
+    /// <summary>Takes effect with the next request.</summary>
+    public void SetPolicy(StreamPolicy policy)
+    {
+        _policy = policy;
+        _populator?.SetWindow(_guest.WindowFor(policy));
+    }
+
+    /// <summary>Runs until the disk is independent of what is streamed.</summary>
+    /// <param name="finalizing">Awaited when nothing is left to populate, before the link is dropped.</param>
+    /// <exception cref="OperationCanceledException">Interrupted; what came in was flushed where QEMU still answers.</exception>
+    /// <exception cref="NbdCommandException">QEMU could not bring a range in: the source, or the space.</exception>
+    /// <exception cref="NbdException">The connection to QEMU broke.</exception>
+    public async Task RunAsync(Func<Task> finalizing, CancellationToken cancellationToken)
+    {
+        await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, cancellationToken);
+        await using var connection = await export.ConnectAsync(cancellationToken);
+        var populator = _populator = new Populator(connection, export.Warm, throttle, time);
+        populator.SetWindow(_guest.WindowFor(_policy));
+
+        using var whilePopulating = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var beside = Task.WhenAll(
+            WatchGuestAsync(populator, whilePopulating.Token),
+            FlushAtCheckpointsAsync(export.Warm, whilePopulating.Token));
+        try
+        {
+            await PopulateAsync(populator, export, cancellationToken);
+        }
+        finally
+        {
+            await whilePopulating.CancelAsync();
+            await beside;
+            if (cancellationToken.IsCancellationRequested)
+                await FlushAtPartingAsync(export.Warm);
+        }
+
+        await finalizing();
+        await DiskFinalizer.FinishAsync(hypervisor, disk, spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), cancellationToken);
+    }
+
+    private async Task PopulateAsync(Populator populator, DiskExport export, CancellationToken cancellationToken)
+    {
+        for (long? before = null; ;)
+        {
+            var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, spec.Base, cancellationToken);
+            var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
+            var remaining = map.Remaining(depth).ToList();
+            var bytes = remaining.Sum(extent => extent.Length);
+            Interlocked.Exchange(ref _streamedAtMap, populator.BytesStreamed);
+            Interlocked.Exchange(ref _remainingAtMap, bytes);
+            if (bytes == 0)
+            {
+                await populator.PopulateHolesAsync(map.RemainingHoles(depth), cancellationToken);
+                return;
+            }
+            if (bytes >= before)
+                throw new HypervisorException("NoProgress", $"{bytes} bytes stay in the backing chain although QEMU accepted every request to populate them.");
+            before = bytes;
+            await populator.PopulateAsync(remaining, depth, cancellationToken);
+        }
+    }
+
+    private async Task WatchGuestAsync(Populator populator, CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(GuestWatch.Tick, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancellationToken))
+            {
+                _guest.Observe(await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken));
+                populator.SetWindow(_guest.WindowFor(_policy));
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or HostUnreachableException
+            or HypervisorException or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
+        {
+            // Without its counters the guest counts as at work: the window of a stream that cannot see must be the kind one.
+            if (_policy == StreamPolicy.Adaptive)
+                populator.SetWindow(PopulateWindow.Narrow);
+        }
+    }
+
+    private async Task FlushAtCheckpointsAsync(NbdClient warm, CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100), time);
+        var lastFlush = time.GetTimestamp();
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancellationToken))
+            {
+                var unflushed = BytesStreamed - BytesDurable;
+                if (unflushed == 0)
+                    lastFlush = time.GetTimestamp();
+                else if (unflushed >= options.CheckpointBytes || time.GetElapsedTime(lastFlush) >= options.CheckpointInterval)
+                {
+                    await FlushAsync(warm, cancellationToken);
+                    lastFlush = time.GetTimestamp();
+                }
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or NbdException)
+        {
+            // The stream's own connection finds out what is wrong, and says so.
+        }
+    }
+
+    private async Task FlushAtPartingAsync(NbdClient warm)
+    {
+        using var deadline = new CancellationTokenSource(PartingFlush, time);
+        try
+        {
+            await FlushAsync(warm, deadline.Token);
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or NbdException)
+        {
+            // Then bytesDurable stays what it was, which is true.
+        }
+    }
+
+    private async Task FlushAsync(NbdClient warm, CancellationToken cancellationToken)
+    {
+        // Only what was in when the flush began is safe when it ends.
+        var streamed = BytesStreamed;
+        await warm.FlushAsync(cancellationToken);
+        Interlocked.Exchange(ref _bytesDurable, streamed);
+    }
+}
