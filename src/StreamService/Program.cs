@@ -48,7 +48,10 @@ builder.Services.AddControllers(options => options.SuppressAsyncSuffixInActionNa
     .AddJsonOptions(options => ConfigureJson(options.JsonSerializerOptions))
     .ConfigureApiBehaviorOptions(options => options.InvalidModelStateResponseFactory = RequestFaults.Answer);
 builder.Services.AddOptions<MvcOptions>().Configure<IOptions<JsonOptions>>((mvc, json) =>
-    mvc.InputFormatters.Insert(0, new StrictJsonInputFormatter(json.Value.JsonSerializerOptions)));
+{
+    mvc.InputFormatters.Clear();
+    mvc.InputFormatters.Add(new StrictJsonInputFormatter(json.Value.JsonSerializerOptions));
+});
 builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = StreamProblems.NameFrameworkProblem);
 builder.Services.AddExceptionHandler<StreamProblemHandler>();
 builder.Services.AddOpenApiDocument();

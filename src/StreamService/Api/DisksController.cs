@@ -8,7 +8,6 @@ namespace StreamService.Api;
 /// <summary>A domain's disks.</summary>
 [ApiController]
 [Route("domains/{id}/disks/{path}")]
-[Produces("application/json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
@@ -18,7 +17,7 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
     /// <param name="id">The domain's UUID, or its name where one host only has it.</param>
     /// <param name="path">The disk's target, or its source path percent-encoded.</param>
     [HttpGet]
-    [ProducesResponseType<DiskView>(StatusCodes.Status200OK)]
+    [ProducesResponseType<DiskView>(StatusCodes.Status200OK, "application/json")]
     public async Task<DiskView> GetAsync(string id, string path, CancellationToken cancellationToken) =>
         DiskView.From((await hosts.FindDiskAsync(id, DiskPath.Decode(HttpContext), cancellationToken)).Disk);
 
@@ -29,7 +28,7 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
     [HttpGet("map")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status502BadGateway, "application/problem+json")]
-    [ProducesResponseType<AllocationMapView>(StatusCodes.Status200OK)]
+    [ProducesResponseType<AllocationMapView>(StatusCodes.Status200OK, "application/json")]
     public async Task<AllocationMapView> GetMapAsync(string id, string path, [Range(1, 65536)] int? buckets, CancellationToken cancellationToken)
     {
         var (hypervisor, domain, disk) = await hosts.FindDiskAsync(id, DiskPath.Decode(HttpContext), cancellationToken);

@@ -10,7 +10,6 @@ namespace StreamService.Api;
 /// <summary>Domains.</summary>
 [ApiController]
 [Route("domains")]
-[Produces("application/json")]
 public sealed class DomainsController(HostDirectory hosts, StreamManager manager) : ControllerBase
 {
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
@@ -22,7 +21,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
-    [ProducesResponseType<Page<DomainView>>(StatusCodes.Status200OK)]
+    [ProducesResponseType<Page<DomainView>>(StatusCodes.Status200OK, "application/json")]
     public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         var after = Cursor.Read(cursor, parts: 3);
@@ -48,7 +47,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
-    [ProducesResponseType<DomainView>(StatusCodes.Status200OK)]
+    [ProducesResponseType<DomainView>(StatusCodes.Status200OK, "application/json")]
     public async Task<DomainView> GetAsync(string id, CancellationToken cancellationToken) =>
         DomainView.From((await hosts.FindDomainAsync(id, cancellationToken)).Domain);
 
@@ -58,7 +57,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
-    [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK)]
+    [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK, "application/json")]
     public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         var (_, domain) = await hosts.FindDomainAsync(id, cancellationToken);

@@ -27,11 +27,16 @@ internal static class OpenApi
                 options.IncludeXmlComments(comments);
         options.OperationFilter<IdempotencyKeyHeader>();
         options.SchemaFilter<ClosedRequests>();
+        options.SchemaFilter<NullableReferences>();
     });
 
     public static void UseOpenApiDocument(this WebApplication app)
     {
-        app.UseSwagger(options => options.RouteTemplate = "openapi/{documentName}.json");
+        app.UseSwagger(options => 
+        {
+            options.RouteTemplate = "openapi/{documentName}.json";
+            options.OpenApiVersion = OpenApiSpecVersion.OpenApi3_1;
+        });
         app.UseSwaggerUI(options => options.SwaggerEndpoint($"/openapi/{DocumentName}.json", "StreamService"));
     }
 
@@ -60,6 +65,24 @@ internal static class OpenApi
         {
             if (schema is OpenApiSchema body && (context.Type == typeof(StreamRequest) || context.Type == typeof(StreamChangeRequest)))
                 body.AdditionalPropertiesAllowed = false;
+        }
+    }
+
+    /// <summary>
+    /// A member that refers to another schema and may be null is that schema or null. The generator writes both at once,
+    /// which no value satisfies.
+    /// </summary>
+    private sealed class NullableReferences : ISchemaFilter
+    {
+        public void Apply(IOpenApiSchema schema, SchemaFilterContext context)
+        {
+            foreach (var member in (schema.Properties ?? new Dictionary<string, IOpenApiSchema>()).Values.OfType<OpenApiSchema>())
+                if (member is { Type: JsonSchemaType.Null, AllOf: { Count: > 0 } referred })
+                {
+                    member.AnyOf = [.. referred, new OpenApiSchema { Type = JsonSchemaType.Null }];
+                    member.AllOf = null;
+                    member.Type = null;
+                }
         }
     }
 }

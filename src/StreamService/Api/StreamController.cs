@@ -9,7 +9,6 @@ namespace StreamService.Api;
 /// <summary>A disk's stream.</summary>
 [ApiController]
 [Route("domains/{id}/disks/{path}")]
-[Produces("application/json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
@@ -24,8 +23,8 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
     /// <response code="202">full: accepted; Location is the status URL.</response>
     [HttpPost("stream")]
     [Idempotent]
-    [ProducesResponseType<StepView>(StatusCodes.Status200OK)]
-    [ProducesResponseType<StreamStatusView>(StatusCodes.Status202Accepted)]
+    [ProducesResponseType<StepView>(StatusCodes.Status200OK, "application/json")]
+    [ProducesResponseType<StreamStatusView>(StatusCodes.Status202Accepted, "application/json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status502BadGateway, "application/problem+json")]
     public async Task<IActionResult> StartAsync(string id, string path, [FromBody] StreamRequest request, CancellationToken cancellationToken)
     {
@@ -44,7 +43,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
 
     /// <summary>Changes the disk's stream at once: bandwidth, policy, priority; pauses or resumes it.</summary>
     [HttpPatch("stream")]
-    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK)]
+    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
     public async Task<StreamStatusView> ChangeAsync(string id, string path, [FromBody] StreamChangeRequest request, CancellationToken cancellationToken)
     {
         var disk = await FindAsync(id, cancellationToken);
@@ -53,7 +52,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
 
     /// <summary>Cancels the disk's stream. What was populated stays, and a later stream goes on from it.</summary>
     [HttpDelete("stream")]
-    [ProducesResponseType<StreamStatusView>(StatusCodes.Status202Accepted)]
+    [ProducesResponseType<StreamStatusView>(StatusCodes.Status202Accepted, "application/json")]
     public async Task<IActionResult> CancelAsync(string id, string path, CancellationToken cancellationToken)
     {
         var disk = await FindAsync(id, cancellationToken);
@@ -67,7 +66,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
     /// <param name="waitForGeneration">Answers once the status has reached this generation.</param>
     /// <param name="timeoutSeconds">Waits no longer than this; then the present status is answered.</param>
     [HttpGet("status")]
-    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK)]
+    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
     public async Task<StreamStatusView> GetStatusAsync(string id, string path, [Range(0, long.MaxValue)] long? waitForGeneration,
         [Range(0, 300)] double timeoutSeconds = 30, CancellationToken cancellationToken = default)
     {

@@ -10,7 +10,6 @@ namespace StreamService.Api;
 /// <summary>Streams, wherever their disks are.</summary>
 [ApiController]
 [Route("streams")]
-[Produces("application/json")]
 public sealed class StreamsController(HostDirectory hosts, StreamManager manager) : ControllerBase
 {
     /// <summary>All streams, also those that are over, the newest first.</summary>
@@ -22,7 +21,7 @@ public sealed class StreamsController(HostDirectory hosts, StreamManager manager
     [HttpGet]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
-    [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK)]
+    [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK, "application/json")]
     public async Task<Page<StreamStatusView>> ListAsync([FromQuery] StreamState[]? state, string? host, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         if (host is not null && hosts.Find(host) is null)
@@ -34,7 +33,7 @@ public sealed class StreamsController(HostDirectory hosts, StreamManager manager
     /// <summary>One stream, also long after its end.</summary>
     [HttpGet("{streamId}")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
-    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK)]
+    [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
     public async Task<StreamStatusView> GetAsync(string streamId, CancellationToken cancellationToken) =>
         Guid.TryParse(streamId, out var id)
             ? StreamStatusView.From(await manager.FindAsync(id, cancellationToken))

@@ -19,7 +19,6 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
     {
         _options = options;
         SupportedMediaTypes.Add(MediaTypeHeaderValue.Parse("application/json"));
-        SupportedMediaTypes.Add(MediaTypeHeaderValue.Parse("application/*+json"));
         SupportedEncodings.Add(UTF8EncodingWithoutBOM);
     }
 

@@ -357,7 +357,7 @@ public sealed class LibvirtHypervisor : IHypervisor
         {
             return await call();
         }
-        catch (LibvirtException exception) when (exception.IsConnectionFailure)
+        catch (LibvirtException exception) when (exception.IsConnectionFailure || exception.IsCallTimeout)
         {
             throw new HostUnreachableException(_name, exception.Message, exception);
         }

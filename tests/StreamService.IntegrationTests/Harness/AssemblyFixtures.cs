@@ -1,0 +1,3 @@
+using StreamService.IntegrationTests.Harness;
+
+[assembly: AssemblyFixture(typeof(TestHost))]

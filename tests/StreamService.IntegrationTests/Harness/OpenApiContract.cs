@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+using NJsonSchema;
+
+namespace StreamService.IntegrationTests.Harness;
+
+/// <summary>
+/// Holds every answer that passes through it against the checked-in OpenAPI document: the call, the status and the body
+/// must be documented there. So no test can see an answer that the document does not know.
+/// </summary>
+internal sealed class OpenApiContract : DelegatingHandler
+{
+    /// <summary>Calls beside the API itself.</summary>
+    private static readonly string[] Undocumented = ["/healthz", "/readyz", "/metrics", "/openapi/", "/swagger", "/hubs/"];
+
+    private static readonly Lazy<JsonObject> Document = new(() =>
+        JsonNode.Parse(File.ReadAllText(Path.Combine(Repository.Root, "openapi", "streamservice.v1.json")))!.AsObject());
+
+    private static readonly System.Collections.Concurrent.ConcurrentDictionary<string, Task<JsonSchema>> Schemas = new();
+
+    private OpenApiContract() : base(new SocketsHttpHandler())
+    {
+    }
+
+    public static HttpMessageHandler Handler() => new OpenApiContract();
+
+    protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        var response = await base.SendAsync(request, cancellationToken);
+        var path = request.RequestUri!.AbsolutePath;
+        if (path == "/" || Undocumented.Any(prefix => path.StartsWith(prefix, StringComparison.Ordinal)) || FindPath(path) is not { } documented)
+            return response;
+        // A method that the path does not have is answered 405, which no document lists.
+        if (documented[request.Method.Method.ToLowerInvariant()] is not JsonObject operation)
+            return response;
+        var status = ((int)response.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture);
+        var answer = operation["responses"]![status];
+        await response.Content.LoadIntoBufferAsync(cancellationToken);
+        var body = await response.Content.ReadAsStringAsync(cancellationToken);
+        Assert.True(answer is not null, $"{request.Method} {path} answered {status}, which the OpenAPI document does not list: {body}");
+        var mediaType = response.Content.Headers.ContentType?.MediaType ?? "";
+        if (answer["content"] is not JsonObject content)
+            return response;
+        Assert.True(content[mediaType] is not null, $"{request.Method} {path} answered {status} as {mediaType}, which the OpenAPI document does not list.");
+        var faults = (await SchemaAsync(content[mediaType]!["schema"]!)).Validate(body);
+        Assert.True(faults.Count == 0, $"{request.Method} {path} answered {status} {body}, which is not what the OpenAPI document says: {string.Join("; ", faults)}");
+        return response;
+    }
+
+    private static JsonObject? FindPath(string path)
+    {
+        var segments = path.Split('/');
+        foreach (var (template, item) in Document.Value["paths"]!.AsObject())
+        {
+            var parts = template.Split('/');
+            if (parts.Length == segments.Length && parts.Zip(segments).All(pair => pair.First.StartsWith('{') || pair.First == pair.Second))
+                return item!.AsObject();
+        }
+        return null;
+    }
+
+    private static Task<JsonSchema> SchemaAsync(JsonNode schema) => Schemas.GetOrAdd(schema.ToJsonString(), json =>
+    {
+        var whole = new JsonObject
+        {
+            ["allOf"] = new JsonArray(JsonNode.Parse(json)),
+            ["definitions"] = Document.Value["components"]!["schemas"]!.DeepClone(),
+        };
+        return JsonSchema.FromJsonAsync(whole.ToJsonString().Replace("#/components/schemas/", "#/definitions/", StringComparison.Ordinal));
+    });
+}

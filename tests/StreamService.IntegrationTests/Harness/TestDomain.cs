@@ -1,0 +1,198 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Xml.Linq;
+
+namespace StreamService.IntegrationTests.Harness;
+
+/// <summary>
+/// A real domain with one disk on a chain of its own images, in a folder of its own. It has no operating system: what a
+/// guest would do to its disk is done through the guest device's own backend in QEMU (<see cref="GuestAsync"/>).
+/// </summary>
+internal sealed class TestDomain : IAsyncDisposable
+{
+    private static int _count;
+
+    private TestDomain(string folder, string name)
+    {
+        Folder = folder;
+        Name = name;
+    }
+
+    public string Folder { get; }
+    public string Name { get; }
+    public Guid Id { get; private set; }
+
+    /// <summary>The overlay.</summary>
+    public string Disk => Path.Combine(Folder, "overlay");
+
+    /// <summary>A flat copy of what the guest must see.</summary>
+    public string Expected => Path.Combine(Folder, "expected.raw");
+
+    /// <summary>The images below the overlay, nearest first.</summary>
+    public IReadOnlyList<string> Chain { get; private set; } = [];
+
+    private string BaseHash { get; set; } = "";
+
+    /// <summary>Makes images, defines the domain, starts it.</summary>
+    /// <param name="format">Of the overlay: qcow2 or qed.</param>
+    /// <param name="size">Of the disk, in bytes.</param>
+    /// <param name="middle">Whether an image lies between the overlay and the base, with data of its own.</param>
+    /// <param name="copyOnRead">Whether guest reads populate the overlay, which puts a filter above it.</param>
+    /// <param name="baseUri">Serve the base through this URI instead of from its file; "{0}" is the file.</param>
+    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false)
+    {
+        Requires.Libvirt();
+        var folder = Directory.CreateTempSubdirectory("streamservice-test-").FullName;
+        // QEMU runs as another user, who must get through to the images.
+        File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
+            | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
+        var domain = new TestDomain(folder, $"sst-{Environment.ProcessId}-{Interlocked.Increment(ref _count)}");
+        try
+        {
+            await domain.MakeImagesAsync(format, size, middle, baseUri);
+            await domain.DefineAsync(format, copyOnRead);
+            await domain.StartAsync();
+            return domain;
+        }
+        catch
+        {
+            await domain.DisposeAsync();
+            throw;
+        }
+    }
+
+    public Task StartAsync() => VirshAsync("start", Name);
+
+    /// <summary>Ends the QEMU process in order: its images are closed properly.</summary>
+    public Task StopAsync() => VirshAsync("destroy", Name, "--graceful");
+
+    public static Task<string> VirshAsync(params string[] arguments) => Shell.RunAsync("virsh", ["-c", "qemu:///system", .. arguments]);
+
+    /// <summary>SIGKILL to the domain's QEMU: what no flush has saved is lost.</summary>
+    public async Task KillQemuAsync()
+    {
+        var pid = int.Parse((await File.ReadAllTextAsync($"/run/libvirt/qemu/{Name}.pid")).Trim(), CultureInfo.InvariantCulture);
+        using (var process = System.Diagnostics.Process.GetProcessById(pid))
+        {
+            process.Kill();
+            await process.WaitForExitAsync();
+        }
+        await Shell.WaitForAsync("libvirt to see QEMU's end", async () => (await VirshAsync("domstate", Name)).Trim() is "shut off" or "crashed");
+    }
+
+    public async Task<JsonElement> MonitorAsync(string command, object? arguments = null)
+    {
+        var json = JsonSerializer.Serialize(new { execute = command, arguments = arguments ?? new { } });
+        return JsonDocument.Parse(await VirshAsync("qemu-monitor-command", Name, json)).RootElement.GetProperty("return");
+    }
+
+    /// <summary>Has the guest device do I/O, in the words of qemu-io: <c>write -P 0xaa 0 64k</c>.</summary>
+    public async Task GuestAsync(string command)
+    {
+        var answer = await MonitorAsync("human-monitor-command", new Dictionary<string, object>
+        {
+            ["command-line"] = $"qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend \"{command}\"",
+        });
+        Assert.DoesNotContain("rror", answer.GetString(), StringComparison.Ordinal);
+    }
+
+    /// <summary>Has the guest write a pattern, and expects it from then on.</summary>
+    public async Task GuestWriteAsync(byte pattern, long offset, long length)
+    {
+        await GuestAsync(string.Create(CultureInfo.InvariantCulture, $"write -P {pattern} {offset} {length}"));
+        await Shell.RunAsync("qemu-io", "-f", "raw", "-c", string.Create(CultureInfo.InvariantCulture, $"write -P {pattern} {offset} {length}"), Expected);
+    }
+
+    /// <summary>The backing image in the overlay's own header; null for none. Only for a domain that is off.</summary>
+    public async Task<string?> BackingFileAsync()
+    {
+        var info = JsonDocument.Parse(await Shell.RunAsync("qemu-img", "info", "--output=json", Disk)).RootElement;
+        return info.TryGetProperty("full-backing-filename", out var backing) ? backing.GetString() : null;
+    }
+
+    /// <summary>Bytes that the overlay itself holds. Only for a domain that is off.</summary>
+    public async Task<long> OverlayBytesAsync()
+    {
+        var map = JsonDocument.Parse(await Shell.RunAsync("qemu-img", "map", "--output=json", Disk)).RootElement;
+        return map.EnumerateArray().Where(extent => extent.GetProperty("depth").GetInt32() == 0 && extent.GetProperty("present").GetBoolean())
+            .Sum(extent => extent.GetProperty("length").GetInt64());
+    }
+
+    /// <summary>Compares every byte that the guest sees with what it must see, and the base with what it was. The domain must be off.</summary>
+    public async Task AssertIntactAsync()
+    {
+        Assert.Contains("identical", await Shell.RunAsync("qemu-img", "compare", "-F", "raw", Disk, Expected), StringComparison.Ordinal);
+        await Shell.RunAsync("qemu-img", "check", Disk);
+        Assert.Equal(BaseHash, await HashAsync(Path.Combine(Folder, "base.raw")));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await TryAsync(() => VirshAsync("destroy", Name));
+        await TryAsync(() => VirshAsync("undefine", Name));
+        Directory.Delete(Folder, recursive: true);
+    }
+
+    private static async Task TryAsync(Func<Task> action)
+    {
+        try
+        {
+            await action();
+        }
+        catch (InvalidOperationException)
+        {
+            // Gone already.
+        }
+    }
+
+    private async Task MakeImagesAsync(string format, long size, bool middle, Func<string, Task<string>>? baseUri)
+    {
+        var baseImage = Path.Combine(Folder, "base.raw");
+        // Data, a hole, data again up to the last, perhaps partial, cluster.
+        await NumberedSectors.WriteAsync(baseImage, size, salt: 1, (0, size / 2), (size / 4 * 3, size - size / 4 * 3));
+        BaseHash = await HashAsync(baseImage);
+        var top = baseUri is null ? baseImage : await baseUri(baseImage);
+        var topFormat = "raw";
+        var chain = new List<string> { top };
+        if (middle)
+        {
+            var middleImage = Path.Combine(Folder, "middle.qcow2");
+            await OverlayAsync("qcow2", middleImage, top, topFormat, size);
+            // The middle image has data over the base's, and over its hole.
+            await Shell.RunAsync("qemu-io", "-f", "qcow2", "-c", $"write -P 77 {size / 8} 1M", "-c", $"write -P 78 {size / 8 * 5} 1M", middleImage);
+            (top, topFormat) = (middleImage, "qcow2");
+            chain.Insert(0, middleImage);
+        }
+        await OverlayAsync(format, Disk, top, topFormat, size);
+        Chain = chain;
+        await Shell.RunAsync("qemu-img", "convert", "-O", "raw", Disk, Expected);
+    }
+
+    private static Task<string> OverlayAsync(string format, string overlay, string backing, string backingFormat, long size) =>
+        Shell.RunAsync("qemu-img", "create", "-q", "-f", format, "-b", backing, "-F", backingFormat, overlay, size.ToString(CultureInfo.InvariantCulture));
+
+    private async Task DefineAsync(string format, bool copyOnRead)
+    {
+        var driver = new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", format));
+        if (copyOnRead)
+            driver.SetAttributeValue("copy_on_read", "on");
+        var xml = new XElement("domain", new XAttribute("type", "qemu"),
+            new XElement("name", Name),
+            new XElement("memory", new XAttribute("unit", "MiB"), 32),
+            new XElement("vcpu", 1),
+            new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm")),
+            new XElement("devices",
+                new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
+                    driver,
+                    new XElement("source", new XAttribute("file", Disk)),
+                    new XElement("target", new XAttribute("dev", "vda"), new XAttribute("bus", "virtio"))),
+                new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
+                new XElement("memballoon", new XAttribute("model", "none"))));
+        var file = Path.Combine(Folder, "domain.xml");
+        await File.WriteAllTextAsync(file, xml.ToString());
+        await VirshAsync("define", file);
+        Id = Guid.Parse((await VirshAsync("domuuid", Name)).Trim());
+    }
+
+    private static async Task<string> HashAsync(string path) => (await Shell.RunAsync("sha256sum", path)).Split(' ')[0];
+}
