@@ -9,10 +9,14 @@ namespace StreamService.Qemu.Qmp;
 /// alone where there is no backing image.</param>
 public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyList<string> Chain)
 {
-    /// <summary>Drivers whose "file" child has the same contents (is_filter in QEMU's block drivers).</summary>
+    /// <summary>
+    /// Drivers whose only child has the same contents (is_filter in QEMU's block drivers). That child is "file", and
+    /// "backing" with the two of jobs that end in _top.
+    /// </summary>
     private static readonly HashSet<string> FilterDrivers =
     [
         "copy-on-read", "throttle", "compress", "preallocate", "copy-before-write", "blkdebug", "blklogwrites", "blkreplay",
+        "mirror_top", "commit_top",
     ];
 
     /// <summary>Finds the active layer of a device.</summary>
@@ -22,7 +26,7 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
     /// <returns>null where no device has that alias, its drive is empty, or the graph does not (any longer) know its node.</returns>
     public static ActiveLayer? Find(IReadOnlyList<BlockDevice> devices, BlockGraph graph, string alias)
     {
-        var device = devices.FirstOrDefault(d => d.Qdev is { } path && path.Split('/').Contains(alias));
+        var device = devices.FirstOrDefault(d => d.Qdev is { } path && path.Split('/', StringSplitOptions.RemoveEmptyEntries).Contains(alias));
         if (device?.Inserted is not { NodeName: { } top } inserted)
             return null;
 
@@ -58,9 +62,10 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
                    && node.TryGetProperty("driver", out var driver)
                    && driver.ValueKind == JsonValueKind.String
                    && FilterDrivers.Contains(driver.GetString() ?? "")
-                   && node.TryGetProperty("file", out node))
+                   && (node.TryGetProperty("file", out var below) || node.TryGetProperty("backing", out below)))
             {
                 count++;
+                node = below;
             }
 
             return Math.Max(count, 1);
@@ -108,7 +113,7 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
         public long? LayerBelow(long id)
         {
             var seen = new HashSet<long>();
-            for (long? at = id; at is { } node && seen.Add(node); at = Child(node, "file") ?? Backing(node))
+            for (long? at = id; at is { } node && seen.Add(node); at = Below(node))
             {
                 if (Child(node, "file") is not null && Backing(node) is not null)
                     return node;
@@ -117,13 +122,15 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
             return null;
         }
 
-        /// <summary>Goes down so many "file" edges, as far as they reach.</summary>
-        public long Descend(long id, int edges)
+        /// <summary>Goes down past so many filters, as far as there are nodes.</summary>
+        public long Descend(long id, int filters)
         {
-            for (; edges > 0 && Child(id, "file") is { } below; edges--)
+            for (; filters > 0 && Below(id) is { } below; filters--)
                 id = below;
             return id;
         }
+
+        private long? Below(long id) => Child(id, "file") ?? Backing(id);
 
         private long? Child(long parent, string role) =>
             _children.TryGetValue((parent, role), out var child) ? child : null;
