@@ -45,7 +45,7 @@ internal static unsafe class DomainList
         var id = unchecked((int)NativeMethods.virDomainGetID(record->Domain));
         var state = DomainState.NoState;
         var reason = 0;
-        foreach (var (field, value) in TypedParameters.Read(record->Params, record->ParamCount))
+        foreach (var (field, value) in TypedParameters.Read((nint)record->Params, record->ParamCount))
         {
             if (field == "state.state" && value is int number)
                 state = (DomainState)number;
