@@ -33,9 +33,10 @@ internal static unsafe class DomainList
     internal static (Guid Uuid, string Name) Identify(nint domain)
     {
         var text = stackalloc byte[UuidStringLength];
-        var uuid = NativeMethods.virDomainGetUUIDString(domain, text) == 0
-            ? Guid.Parse(Marshal.PtrToStringUTF8((nint)text) ?? "")
-            : Guid.Empty;
+        // Must not throw: it runs in callbacks too.
+        var uuid = Guid.Empty;
+        if (NativeMethods.virDomainGetUUIDString(domain, text) == 0)
+            _ = Guid.TryParse(Marshal.PtrToStringUTF8((nint)text), out uuid);
         return (uuid, Marshal.PtrToStringUTF8((nint)NativeMethods.virDomainGetName(domain)) ?? "");
     }
 

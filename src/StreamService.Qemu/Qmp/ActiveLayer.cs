@@ -10,13 +10,12 @@ namespace StreamService.Qemu.Qmp;
 public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyList<string> Chain)
 {
     /// <summary>
-    /// Drivers whose only child has the same contents (is_filter in QEMU's block drivers). That child is "file", and
-    /// "backing" with the two of jobs that end in _top.
+    /// Drivers whose "file" child has the same contents (is_filter in QEMU's block drivers). Those of mirror and commit
+    /// jobs are told from the graph instead.
     /// </summary>
     private static readonly HashSet<string> FilterDrivers =
     [
         "copy-on-read", "throttle", "compress", "preallocate", "copy-before-write", "blkdebug", "blklogwrites", "blkreplay",
-        "mirror_top", "commit_top",
     ];
 
     /// <summary>Finds the active layer of a device.</summary>
@@ -36,10 +35,13 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
 
         var chain = new List<string>();
         var seen = new HashSet<long>();
-        // A chain without backing: only the drivers' names tell a filter from a format.
-        var layer = walk.LayerBelow(start) ?? walk.Descend(start, FiltersOnTop(inserted));
-        for (long? at = layer; at is { } id && seen.Add(id); at = walk.Backing(id) is { } below ? walk.LayerBelow(below) ?? below : null)
+        long? at = walk.Layer(start, FiltersOnTop(inserted));
+        while (at is { } id && seen.Add(id))
+        {
             chain.Add(walk.NameOf(id));
+            at = walk.Backing(id) is { } below ? walk.Layer(below, filters: 0) : null;
+        }
+
         return new ActiveLayer(device, chain[0], chain);
     }
 
@@ -62,7 +64,7 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
                    && node.TryGetProperty("driver", out var driver)
                    && driver.ValueKind == JsonValueKind.String
                    && FilterDrivers.Contains(driver.GetString() ?? "")
-                   && (node.TryGetProperty("file", out var below) || node.TryGetProperty("backing", out below)))
+                   && node.TryGetProperty("file", out var below))
             {
                 count++;
                 node = below;
@@ -107,30 +109,32 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
         public long? Backing(long id) => Child(id, "backing");
 
         /// <summary>
-        /// The first node at or below <paramref name="id"/> that is an overlay: it has a file and a backing child. A
-        /// node with a backing child alone is the filter of a mirror or commit job. null where there is none.
+        /// What stands at <paramref name="id"/>'s place in the chain: the first overlay at or below it, one with a file
+        /// and a backing child; or, where there is none, the image below so many filters.
         /// </summary>
-        public long? LayerBelow(long id)
+        public long Layer(long id, int filters)
         {
             var seen = new HashSet<long>();
-            for (long? at = id; at is { } node && seen.Add(node); at = Below(node))
+            for (long? at = id; at is { } node && seen.Add(node); at = Child(node, "file") ?? Backing(node))
             {
                 if (Child(node, "file") is not null && Backing(node) is not null)
                     return node;
             }
 
-            return null;
-        }
-
-        /// <summary>Goes down past so many filters, as far as there are nodes.</summary>
-        public long Descend(long id, int filters)
-        {
-            for (; filters > 0 && Below(id) is { } below; filters--)
-                id = below;
+            // Nothing but names tells a filter with a file child from a format, hence the number.
+            id = PastJobFilters(id);
+            for (; filters > 0 && Child(id, "file") is { } below; filters--)
+                id = PastJobFilters(below);
             return id;
         }
 
-        private long? Below(long id) => Child(id, "file") ?? Backing(id);
+        /// <summary>The filter of a mirror or commit job is the only kind of node with a backing child and no file.</summary>
+        private long PastJobFilters(long id)
+        {
+            for (var i = 0; i < _names.Count && Child(id, "file") is null && Backing(id) is { } below; i++)
+                id = below;
+            return id;
+        }
 
         private long? Child(long parent, string role) =>
             _children.TryGetValue((parent, role), out var child) ? child : null;

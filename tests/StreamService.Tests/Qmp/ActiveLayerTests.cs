@@ -82,6 +82,26 @@ public sealed class ActiveLayerTests
     }
 
     [Fact]
+    public void A_job_filter_above_the_last_image_is_left_out_of_the_chain()
+    {
+        var layer = ActiveLayer.Find(
+            [Device("vda", "fmt", "qcow2")],
+            Graph(["fmt", "sto", "commit", "base", "base-sto"], (0, 1, "file"), (0, 2, "backing"), (2, 3, "backing"), (3, 4, "file")),
+            "vda");
+
+        Assert.Equal(["fmt", "base"], layer?.Chain);
+    }
+
+    [Fact]
+    public void Filters_that_run_in_a_circle_end()
+    {
+        var layer = ActiveLayer.Find(
+            [Device("vda", "a", "mirror_top")], Graph(["a", "b"], (0, 1, "backing"), (1, 0, "backing")), "vda");
+
+        Assert.NotNull(layer);
+    }
+
+    [Fact]
     public void A_graph_that_runs_in_a_circle_ends()
     {
         var layer = ActiveLayer.Find(
