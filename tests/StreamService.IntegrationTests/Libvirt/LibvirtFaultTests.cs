@@ -95,6 +95,19 @@ public sealed class LibvirtFaultTests
     }
 
     [Fact]
+    public async Task A_disposed_connection_leaves_no_socket_behind()
+    {
+        using var proxy = new FreezableProxy(frozen: false);
+        await using (var connection = await OpenAsync(proxy.Uri))
+        {
+            await using var test = await TestDomain.CreateAsync(connection, start: false, Token);
+            Assert.NotEmpty(await test.Domain.GetXmlAsync(cancellationToken: Token));
+        }
+
+        await proxy.ClientLeft.WaitAsync(Soon, Token);
+    }
+
+    [Fact]
     public async Task A_connection_to_a_daemon_that_hangs_is_disposed_within_a_bound()
     {
         using var proxy = new FreezableProxy(frozen: false);
