@@ -33,9 +33,10 @@ internal static unsafe class DomainList
     internal static (Guid Uuid, string Name) Identify(nint domain)
     {
         var text = stackalloc byte[UuidStringLength];
-        var uuid = NativeMethods.virDomainGetUUIDString(domain, text) == 0
-            ? Guid.Parse(Marshal.PtrToStringUTF8((nint)text) ?? "")
-            : Guid.Empty;
+        // Must not throw: it runs in callbacks too.
+        var uuid = Guid.Empty;
+        if (NativeMethods.virDomainGetUUIDString(domain, text) == 0)
+            _ = Guid.TryParse(Marshal.PtrToStringUTF8((nint)text), out uuid);
         return (uuid, Marshal.PtrToStringUTF8((nint)NativeMethods.virDomainGetName(domain)) ?? "");
     }
 
@@ -45,7 +46,7 @@ internal static unsafe class DomainList
         var id = unchecked((int)NativeMethods.virDomainGetID(record->Domain));
         var state = DomainState.NoState;
         var reason = 0;
-        foreach (var (field, value) in TypedParameters.Read(record->Params, record->ParamCount))
+        foreach (var (field, value) in TypedParameters.Read((nint)record->Params, record->ParamCount))
         {
             if (field == "state.state" && value is int number)
                 state = (DomainState)number;

@@ -9,7 +9,7 @@ namespace StreamService.Qemu.Libvirt;
 /// <param name="Uuid">null in a description that libvirt has not seen yet.</param>
 public sealed record DomainXml(string Name, Guid? Uuid, string? Type, IReadOnlyList<DomainDisk> Disks)
 {
-    /// <summary>libvirt stops at 200 layers (VIR_STORAGE_MAX_CHAIN_DEPTH would be its name): more is not a chain.</summary>
+    /// <summary>libvirt itself refuses chains of more than 200 layers.</summary>
     private const int MaxChainLength = 256;
 
     private static readonly XmlReaderSettings Settings = new()

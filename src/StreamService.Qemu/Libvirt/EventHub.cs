@@ -66,7 +66,7 @@ internal sealed unsafe class EventHub
             subscription.Complete();
     }
 
-    private void Post(LibvirtEvent happened)
+    internal void Post(LibvirtEvent happened)
     {
         foreach (var subscription in _subscriptions)
             subscription.Post(happened);

@@ -48,6 +48,8 @@ public sealed class LibvirtConnection : IAsyncDisposable
     public static async Task<LibvirtConnection> OpenAsync(
         string uri, LibvirtConnectionOptions? options = null, CancellationToken cancellationToken = default)
     {
+        // libvirt takes an empty URI for whatever hypervisor it finds first.
+        ArgumentException.ThrowIfNullOrWhiteSpace(uri);
         options ??= new LibvirtConnectionOptions();
         var threads = new NativeThreads(options.Threads, options.Time);
         try

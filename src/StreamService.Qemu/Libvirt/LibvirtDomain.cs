@@ -58,11 +58,19 @@ public sealed unsafe partial class LibvirtDomain : IDisposable
 
     /// <summary>Starts a defined domain.</summary>
     public Task CreateAsync(CancellationToken cancellationToken = default) =>
-        ActAsync(nameof(NativeMethods.virDomainCreate), () => NativeMethods.virDomainCreate(_handle), cancellationToken, _connection.Options.LongCallTimeout);
+        ActAsync(
+            nameof(NativeMethods.virDomainCreate),
+            () => NativeMethods.virDomainCreate(_handle),
+            cancellationToken,
+            _connection.Options.LongCallTimeout);
 
     /// <summary>Stops it at once, as if its power was cut.</summary>
     public Task DestroyAsync(CancellationToken cancellationToken = default) =>
-        ActAsync(nameof(NativeMethods.virDomainDestroy), () => NativeMethods.virDomainDestroy(_handle), cancellationToken, _connection.Options.LongCallTimeout);
+        ActAsync(
+            nameof(NativeMethods.virDomainDestroy),
+            () => NativeMethods.virDomainDestroy(_handle),
+            cancellationToken,
+            _connection.Options.LongCallTimeout);
 
     /// <summary>Pauses its virtual CPUs.</summary>
     public Task SuspendAsync(CancellationToken cancellationToken = default) =>
@@ -162,7 +170,8 @@ public sealed unsafe partial class LibvirtDomain : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _handle.Dispose();
 
-    private Task<bool> ActAsync(string function, Func<int> call, CancellationToken cancellationToken, TimeSpan? timeout = null, bool ownThread = false) =>
+    private Task<bool> ActAsync(
+        string function, Func<int> call, CancellationToken cancellationToken, TimeSpan? timeout = null, bool ownThread = false) =>
         _connection.CallAsync(
             function,
             () =>
@@ -184,7 +193,7 @@ public sealed unsafe partial class LibvirtDomain : IDisposable
         {
             Call(parameters, ref count);
             var values = new Dictionary<string, long>();
-            foreach (var (name, value) in TypedParameters.Read(parameters, count))
+            foreach (var (name, value) in TypedParameters.Read((nint)parameters, count))
             {
                 if (value is long number)
                     values[name] = number;

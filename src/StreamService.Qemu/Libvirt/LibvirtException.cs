@@ -29,6 +29,9 @@ public enum LibvirtErrorCode
     /// <summary>VIR_ERR_XML_ERROR: the description is malformed or incomplete.</summary>
     XmlError = 27,
 
+    /// <summary>VIR_ERR_XML_DETAIL: it is not even XML.</summary>
+    XmlDetail = 35,
+
     /// <summary>VIR_ERR_SYSTEM_ERROR: a system call failed; opening a socket, for one.</summary>
     SystemError = 38,
 
@@ -92,16 +95,15 @@ public sealed class LibvirtException : Exception
     /// <summary>virErrorLevel: 1 warning, 2 error.</summary>
     public int Level { get; }
 
-    /// <summary>True where this library gave up waiting: libvirt may still carry the call out.</summary>
+    /// <summary>
+    /// True where this library gave up waiting: libvirt may still carry the call out. It tells nothing of the daemon,
+    /// since one QEMU that hangs is enough; where the daemon hangs, <see cref="LibvirtConnection.Closed"/> follows.
+    /// </summary>
     public bool IsCallTimeout => Code == LibvirtErrorCode.OperationTimeout && Domain == 0;
 
-    /// <summary>
-    /// True where the daemon could not be reached, the connection to it is gone, or it does not answer:
-    /// a new connection is needed, and nothing is known of the domain.
-    /// </summary>
+    /// <summary>True where the daemon could not be reached or the connection to it is gone: another has to be opened.</summary>
     public bool IsConnectionFailure =>
-        IsCallTimeout
-        || Domain is VirFromRpc or VirFromRemote
+        Domain is VirFromRpc or VirFromRemote
         || Code is LibvirtErrorCode.NoConnect or LibvirtErrorCode.InvalidConnection
             or LibvirtErrorCode.Rpc or LibvirtErrorCode.AuthFailed;
 

@@ -58,7 +58,7 @@ internal sealed class NativeThreads(int size, TimeProvider time)
 
     /// <summary>Makes one call and waits for its result.</summary>
     /// <param name="function">For the text of the time-out.</param>
-    /// <param name="call">Runs on a thread of this object, or not at all. A disposable result that comes too late is disposed.</param>
+    /// <param name="call">Runs on a thread of this object, or not at all. A result that comes too late is disposed, where it can be.</param>
     /// <param name="timeout">Counts from now, the wait in the queue included.</param>
     /// <param name="ownThread">The call may take minutes: it gets a thread of its own, outside the count.</param>
     /// <exception cref="LibvirtException">The call's own, or <see cref="LibvirtErrorCode.OperationTimeout"/>.</exception>
@@ -228,8 +228,13 @@ internal sealed class NativeThreads(int size, TimeProvider time)
             static done =>
             {
                 // Reading Exception marks a late failure as seen.
-                if (done.Exception is null && done.IsCompletedSuccessfully)
-                    (done.GetAwaiter().GetResult() as IDisposable)?.Dispose();
+                if (done.Exception is not null)
+                    return;
+                object? late = done.GetAwaiter().GetResult();
+                if (late is IAsyncDisposable connection)
+                    _ = connection.DisposeAsync().AsTask();
+                else if (late is IDisposable handle)
+                    handle.Dispose();
             },
             CancellationToken.None,
             TaskContinuationOptions.ExecuteSynchronously,

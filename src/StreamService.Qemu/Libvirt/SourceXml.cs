@@ -26,7 +26,7 @@ internal static class SourceXml
         if (protocol == "nbd" && (string?)source.Attribute("tls") == "yes")
             protocol = "nbds";
 
-        // Several hosts are those of one cluster (rbd, gluster); only nbd and its like have one.
+        // More than one host means a cluster (rbd, gluster).
         var hosts = source.Elements("host").ToList();
         var socket = hosts.Select(host => (string?)host.Attribute("socket")).FirstOrDefault(path => path is not null);
         var name = string.Join('/', ((string?)source.Attribute("name") ?? "").TrimStart('/').Split('/').Select(Uri.EscapeDataString));

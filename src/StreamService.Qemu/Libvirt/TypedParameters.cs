@@ -6,14 +6,14 @@ namespace StreamService.Qemu.Libvirt;
 /// <summary>libvirt's typed parameters (libvirt-common.h) to and from .NET values.</summary>
 internal static unsafe class TypedParameters
 {
-    /// <summary>Reads a native array; libvirt keeps owning it.</summary>
+    /// <summary>Reads a native array, which stays its owner's.</summary>
     /// <returns>Values by name: int, uint, long, ulong, double, bool or string. Unknown types are left out.</returns>
-    internal static List<KeyValuePair<string, object>> Read(VirTypedParameter* parameters, int count)
+    internal static List<KeyValuePair<string, object>> Read(nint parameters, int count)
     {
         var values = new List<KeyValuePair<string, object>>(count);
         for (var i = 0; i < count; i++)
         {
-            var parameter = parameters + i;
+            var parameter = (VirTypedParameter*)parameters + i;
             object? value = (VirTypedParameterType)parameter->Type switch
             {
                 VirTypedParameterType.Int => parameter->Value.Int,

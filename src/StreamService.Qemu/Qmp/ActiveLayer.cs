@@ -9,7 +9,10 @@ namespace StreamService.Qemu.Qmp;
 /// alone where there is no backing image.</param>
 public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyList<string> Chain)
 {
-    /// <summary>Drivers whose "file" child has the same contents (is_filter in QEMU's block drivers).</summary>
+    /// <summary>
+    /// Drivers whose "file" child has the same contents (is_filter in QEMU's block drivers). Those of mirror and commit
+    /// jobs are told from the graph instead.
+    /// </summary>
     private static readonly HashSet<string> FilterDrivers =
     [
         "copy-on-read", "throttle", "compress", "preallocate", "copy-before-write", "blkdebug", "blklogwrites", "blkreplay",
@@ -22,7 +25,7 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
     /// <returns>null where no device has that alias, its drive is empty, or the graph does not (any longer) know its node.</returns>
     public static ActiveLayer? Find(IReadOnlyList<BlockDevice> devices, BlockGraph graph, string alias)
     {
-        var device = devices.FirstOrDefault(d => d.Qdev is { } path && path.Split('/').Contains(alias));
+        var device = devices.FirstOrDefault(d => d.Qdev is { } path && path.Split('/', StringSplitOptions.RemoveEmptyEntries).Contains(alias));
         if (device?.Inserted is not { NodeName: { } top } inserted)
             return null;
 
@@ -32,10 +35,13 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
 
         var chain = new List<string>();
         var seen = new HashSet<long>();
-        // A chain without backing: only the drivers' names tell a filter from a format.
-        var layer = walk.LayerBelow(start) ?? walk.Descend(start, FiltersOnTop(inserted));
-        for (long? at = layer; at is { } id && seen.Add(id); at = walk.Backing(id) is { } below ? walk.LayerBelow(below) ?? below : null)
+        long? at = walk.Layer(start, FiltersOnTop(inserted));
+        while (at is { } id && seen.Add(id))
+        {
             chain.Add(walk.NameOf(id));
+            at = walk.Backing(id) is { } below ? walk.Layer(below, filters: 0) : null;
+        }
+
         return new ActiveLayer(device, chain[0], chain);
     }
 
@@ -58,9 +64,10 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
                    && node.TryGetProperty("driver", out var driver)
                    && driver.ValueKind == JsonValueKind.String
                    && FilterDrivers.Contains(driver.GetString() ?? "")
-                   && node.TryGetProperty("file", out node))
+                   && node.TryGetProperty("file", out var below))
             {
                 count++;
+                node = below;
             }
 
             return Math.Max(count, 1);
@@ -102,10 +109,10 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
         public long? Backing(long id) => Child(id, "backing");
 
         /// <summary>
-        /// The first node at or below <paramref name="id"/> that is an overlay: it has a file and a backing child. A
-        /// node with a backing child alone is the filter of a mirror or commit job. null where there is none.
+        /// What stands at <paramref name="id"/>'s place in the chain: the first overlay at or below it, one with a file
+        /// and a backing child; or, where there is none, the image below so many filters.
         /// </summary>
-        public long? LayerBelow(long id)
+        public long Layer(long id, int filters)
         {
             var seen = new HashSet<long>();
             for (long? at = id; at is { } node && seen.Add(node); at = Child(node, "file") ?? Backing(node))
@@ -114,13 +121,17 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
                     return node;
             }
 
-            return null;
+            // Nothing but names tells a filter with a file child from a format, hence the number.
+            id = PastJobFilters(id);
+            for (; filters > 0 && Child(id, "file") is { } below; filters--)
+                id = PastJobFilters(below);
+            return id;
         }
 
-        /// <summary>Goes down so many "file" edges, as far as they reach.</summary>
-        public long Descend(long id, int edges)
+        /// <summary>The filter of a mirror or commit job is the only kind of node with a backing child and no file.</summary>
+        private long PastJobFilters(long id)
         {
-            for (; edges > 0 && Child(id, "file") is { } below; edges--)
+            for (var i = 0; i < _names.Count && Child(id, "file") is null && Backing(id) is { } below; i++)
                 id = below;
             return id;
         }

@@ -27,7 +27,7 @@ public sealed record InsertedNode(
 /// <summary>An image and those below it (ImageInfo); sizes in bytes.</summary>
 /// <param name="ActualSize">What it takes on the host; null where that cannot be told.</param>
 /// <param name="BackingFilename">As the image's header has it.</param>
-/// <param name="BackingImage">null at the bottom, and below a filter.</param>
+/// <param name="BackingImage">What a filter stands on, too; null at the bottom.</param>
 public sealed record BlockImage(
     string Filename,
     string Format,

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.Json.Serialization;
 
 namespace StreamService.Qemu.Qmp;
 
@@ -18,8 +17,6 @@ public static class QmpMessage
         PropertyNamingPolicy = JsonNamingPolicy.KebabCaseLower,
         RespectNullableAnnotations = true,
         RespectRequiredConstructorParameters = true,
-        // QMP's member names differ in case from nothing else, and unknown ones come with each release.
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip,
     };
 
     /// <summary>The text of a command without an id.</summary>

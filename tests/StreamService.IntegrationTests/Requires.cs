@@ -1,0 +1,50 @@
+using System.Net.Sockets;
+
+namespace StreamService.IntegrationTests;
+
+/// <summary>What a test needs of the machine. Where it is missing the test is skipped, but fails where CI is set.</summary>
+internal static class Requires
+{
+    /// <summary>The sockets of the monolithic and of the modular daemon.</summary>
+    private static readonly string[] LibvirtSockets = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"];
+
+    /// <summary>The socket of the daemon that runs.</summary>
+    public static string LibvirtSocket => LibvirtSockets.First(Listens);
+
+    /// <summary>A program on the PATH.</summary>
+    public static void Program(string name)
+    {
+        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
+        if (!folders.Any(folder => File.Exists(Path.Combine(folder, name))))
+            Missing($"The program {name} is not installed.");
+    }
+
+    /// <summary>A libvirt daemon of the system that answers, and qemu-img to make images for it.</summary>
+    public static void Libvirt()
+    {
+        Program("qemu-img");
+        if (!LibvirtSockets.Any(Listens))
+            Missing("No libvirt daemon listens on this machine.");
+    }
+
+    private static bool Listens(string path)
+    {
+        try
+        {
+            using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            socket.Connect(new UnixDomainSocketEndPoint(path));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
+    private static void Missing(string reason)
+    {
+        if (Environment.GetEnvironmentVariable("CI") is "true" or "1")
+            Assert.Fail(reason);
+        Assert.Skip(reason);
+    }
+}
