@@ -14,10 +14,14 @@ internal static class Requires
     /// <summary>A program on the PATH.</summary>
     public static void Program(string name)
     {
-        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries);
-        if (!folders.Any(folder => File.Exists(Path.Combine(folder, name))))
+        if (!IsInstalled(name))
             Missing($"The program {name} is not installed.");
     }
+
+    /// <summary>Whether a program is on the PATH.</summary>
+    public static bool IsInstalled(string name) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries)
+            .Any(folder => File.Exists(Path.Combine(folder, name)));
 
     /// <summary>A libvirt daemon of the system that answers, and qemu-img to make images for it.</summary>
     public static void Libvirt()
