@@ -1,3 +1,4 @@
 using StreamService.IntegrationTests.Harness;
 
 [assembly: AssemblyFixture(typeof(TestHost))]
+[assembly: AssemblyFixture(typeof(SharedService))]

@@ -3,7 +3,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>Full streams of running domains, on real QEMU and libvirt, over real HTTP.</summary>
-public sealed class FullStreamTests
+public sealed class FullStreamTests(SharedService shared)
 {
     [Theory]
     [InlineData("qcow2", false)]
@@ -12,7 +12,7 @@ public sealed class FullStreamTests
     public async Task Three_layer_chain_becomes_independent_and_equals_what_the_guest_saw(string format, bool copyOnRead)
     {
         await using var domain = await TestDomain.StartAsync(format, copyOnRead: copyOnRead);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         await domain.GuestWriteAsync(0xa1, 3 << 20, 100 << 10);
 
         await service.StartStreamAsync(domain);
@@ -32,7 +32,7 @@ public sealed class FullStreamTests
     public async Task Bytes_streamed_are_the_data_of_the_chain_without_holes_and_without_what_the_guest_wrote()
     {
         await using var domain = await TestDomain.StartAsync(size: 64 << 20, middle: false);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         await domain.GuestWriteAsync(0xb1, 8 << 20, 2 << 20);
 
         await service.StartStreamAsync(domain);
@@ -48,7 +48,7 @@ public sealed class FullStreamTests
     public async Task Base_stays_and_nothing_below_it_is_brought_in(string format)
     {
         await using var domain = await TestDomain.StartAsync(format);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         var baseImage = domain.Chain[1];
 
         await service.StartStreamAsync(domain, new { mode = "full", @base = baseImage });
@@ -65,7 +65,7 @@ public sealed class FullStreamTests
     public async Task Guest_writes_and_discards_during_the_stream_survive_it()
     {
         await using var domain = await TestDomain.StartAsync();
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
 
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 24 << 20 });
         for (var i = 0; i < 40; i++)
@@ -81,7 +81,7 @@ public sealed class FullStreamTests
     public async Task Paused_stream_rests_flushed_and_resumes_and_a_cancelled_one_is_gone_on_from()
     {
         await using var domain = await TestDomain.StartAsync();
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 8 << 20 });
         await service.WaitForAsync(domain, "some progress", status => status.GetProperty("bytesStreamed").GetInt64() > 2 << 20);
 
@@ -114,7 +114,7 @@ public sealed class FullStreamTests
     public async Task NBD_server_of_QEMU_is_given_back_after_the_stream()
     {
         await using var domain = await TestDomain.StartAsync();
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         await service.StartStreamAsync(domain);
         await service.WaitForStateAsync(domain, "completed");
 

@@ -6,7 +6,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>The single mode: one unit at an offset, and where to go on.</summary>
-public sealed class SingleStepTests
+public sealed class SingleStepTests(SharedService shared)
 {
     private const int Cluster = 64 << 10;
     private const long MiB = 1 << 20;
@@ -17,7 +17,7 @@ public sealed class SingleStepTests
     public async Task Half_a_kilobyte_populates_exactly_the_one_cluster_it_lies_in(string format)
     {
         await using var domain = await TestDomain.StartAsync(format, middle: false);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         var before = await PopulatedAsync(service, domain);
 
         var first = await StepAsync(service, domain, new { mode = "single", offset = MiB, length = 512 });
@@ -34,7 +34,7 @@ public sealed class SingleStepTests
     public async Task A_range_that_straddles_clusters_populates_all_that_it_touches()
     {
         await using var domain = await TestDomain.StartAsync(middle: false);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
 
         var step = await StepAsync(service, domain, new { mode = "single", offset = MiB + Cluster - 512, length = 1024 });
 
@@ -46,7 +46,7 @@ public sealed class SingleStepTests
     {
         const long size = (64 * MiB) + (40 << 10);
         await using var domain = await TestDomain.StartAsync(size: size, middle: false);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
 
         foreach (var offset in new[] { 1, 511, size, size + 512, -512 })
             using (var refused = await service.StreamAsync(domain, new { mode = "single", offset }))
@@ -68,7 +68,7 @@ public sealed class SingleStepTests
     public async Task Whoever_follows_the_offset_arrives_and_guest_writes_survive(string format)
     {
         await using var domain = await TestDomain.StartAsync(format, size: 16 << 20);
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         await domain.GuestWriteAsync(0xd1, 5 << 20, 10 << 10);
 
         // Begin in the middle: what lies before must be found as well.
@@ -95,7 +95,7 @@ public sealed class SingleStepTests
     public async Task Steps_work_beside_a_full_stream()
     {
         await using var domain = await TestDomain.StartAsync();
-        await using var service = await ServiceProcess.StartAsync();
+        var service = await shared.StartedAsync();
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 24 << 20 });
 
         long offset = 63 << 20;
