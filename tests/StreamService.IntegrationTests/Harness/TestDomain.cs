@@ -38,8 +38,9 @@ internal sealed class TestDomain : IAsyncDisposable
     /// <param name="size">Of the disk, in bytes.</param>
     /// <param name="middle">Whether an image lies between the overlay and the base, with data of its own.</param>
     /// <param name="copyOnRead">Whether guest reads populate the overlay, which puts a filter above it.</param>
+    /// <param name="reconnectDelay">Seconds that QEMU waits for a lost NBD source before a request fails.</param>
     /// <param name="baseUri">Serve the base through this URI instead of from its file; "{0}" is the file.</param>
-    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false)
+    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null)
     {
         Requires.Libvirt();
         var folder = Directory.CreateTempSubdirectory("streamservice-test-").FullName;
@@ -50,7 +51,7 @@ internal sealed class TestDomain : IAsyncDisposable
         try
         {
             await domain.MakeImagesAsync(format, size, middle, baseUri);
-            await domain.DefineAsync(format, copyOnRead);
+            await domain.DefineAsync(format, copyOnRead, reconnectDelay);
             await domain.StartAsync();
             return domain;
         }
@@ -171,8 +172,15 @@ internal sealed class TestDomain : IAsyncDisposable
     private static Task<string> OverlayAsync(string format, string overlay, string backing, string backingFormat, long size) =>
         Shell.RunAsync("qemu-img", "create", "-q", "-f", format, "-b", backing, "-F", backingFormat, overlay, size.ToString(CultureInfo.InvariantCulture));
 
-    private async Task DefineAsync(string format, bool copyOnRead)
+    private async Task DefineAsync(string format, bool copyOnRead, int? reconnectDelay)
     {
+        // The chain is only spelt out where libvirt could not read all of it from the images themselves.
+        var backing = reconnectDelay is not { } delay ? null : new XElement("backingStore", new XAttribute("type", "network"),
+            new XElement("format", new XAttribute("type", "raw")),
+            new XElement("source", new XAttribute("protocol", "nbd"),
+                new XElement("host", new XAttribute("transport", "unix"), new XAttribute("socket", Path.Combine(Folder, "base.sock"))),
+                new XElement("reconnect", new XAttribute("delay", delay))),
+            new XElement("backingStore"));
         var driver = new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", format));
         if (copyOnRead)
             driver.SetAttributeValue("copy_on_read", "on");
@@ -185,6 +193,7 @@ internal sealed class TestDomain : IAsyncDisposable
                 new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
                     driver,
                     new XElement("source", new XAttribute("file", Disk)),
+                    backing,
                     new XElement("target", new XAttribute("dev", "vda"), new XAttribute("bus", "virtio"))),
                 new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
                 new XElement("memballoon", new XAttribute("model", "none"))));

@@ -1,0 +1,39 @@
+using System.Diagnostics;
+
+namespace StreamService.IntegrationTests.Harness;
+
+/// <summary>A raw image served over NBD by nbdkit, which can be killed and started again on the same socket.</summary>
+internal sealed class NbdkitServer(string folder, string image) : IAsyncDisposable
+{
+    private Process? _process;
+
+    public string Socket { get; } = Path.Combine(folder, "base.sock");
+
+    public string Uri => $"nbd+unix:///?socket={Socket}";
+
+    /// <param name="options">Filters and their settings, for example <c>--filter=delay</c>, <c>rdelay=5ms</c>.</param>
+    public async Task StartAsync(params string[] options)
+    {
+        Requires.Program("nbdkit");
+        File.Delete(Socket);
+        var filters = options.Where(option => option.StartsWith("--", StringComparison.Ordinal));
+        var settings = options.Where(option => !option.StartsWith("--", StringComparison.Ordinal));
+        _process = Process.Start(new ProcessStartInfo("nbdkit", ["--foreground", "--readonly", "--unix", Socket, .. filters, "file", image, .. settings]))!;
+        await Shell.WaitForAsync("nbdkit's socket", () => Task.FromResult(File.Exists(Socket)));
+        // QEMU runs as another user.
+        File.SetUnixFileMode(Socket, (UnixFileMode)0b110_110_110);
+    }
+
+    public async Task KillAsync()
+    {
+        _process!.Kill();
+        await _process.WaitForExitAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_process is { HasExited: false })
+            await KillAsync();
+        _process?.Dispose();
+    }
+}
