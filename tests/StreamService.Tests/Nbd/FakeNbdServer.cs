@@ -28,18 +28,21 @@ internal sealed record FakeNbdExport
 internal sealed record FakeNbdRequest(int Flags, int Type, ulong Cookie, long Offset, int Length);
 
 /// <summary>
-/// An NBD server on a real Unix socket in a folder of its own. Takes one connection and plays a script on it; when the
+/// An NBD server on a real Unix socket in a folder of its own, or on a port of the loopback. Takes one connection and plays a script on it; when the
 /// script ends the connection is closed.
 /// </summary>
 internal sealed class FakeNbdServer : IAsyncDisposable
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("nbd-");
-    private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private readonly Socket _listener;
 
-    public FakeNbdServer(Func<FakeNbdConnection, Task> script)
+    public FakeNbdServer(Func<FakeNbdConnection, Task> script, bool tcp = false)
     {
-        EndPoint = new UnixDomainSocketEndPoint(Path.Combine(_folder.FullName, "s"));
-        _listener.Bind(EndPoint);
+        _listener = tcp
+            ? new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
+            : new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        _listener.Bind(tcp ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(Path.Combine(_folder.FullName, "s")));
+        EndPoint = _listener.LocalEndPoint!;
         _listener.Listen();
         Script = PlayAsync(script);
     }
@@ -52,7 +55,7 @@ internal sealed class FakeNbdServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _listener.Dispose();
-        await Script.ContinueWith(static _ => { }, TaskScheduler.Default); // tests look at it where they care
+        await NbdTest.Soon(Script.ContinueWith(static _ => { }, TaskScheduler.Default)); // tests look at its outcome where they care
         _folder.Delete(recursive: true);
     }
 

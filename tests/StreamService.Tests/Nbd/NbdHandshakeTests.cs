@@ -85,6 +85,24 @@ public sealed class NbdHandshakeTests : NbdTest
         Assert.Equal("The NBD server refused export \"vda\" with ErrorUnknownExport: export 'vda' not present.", refused.Message);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Connects_over_tcp_by_address_and_by_name(bool byName)
+    {
+        await using var server = new FakeNbdServer(
+            async connection =>
+            {
+                await connection.HandshakeAsync();
+                await connection.DrainAsync();
+            },
+            tcp: true);
+        EndPoint endPoint = byName ? new DnsEndPoint("localhost", ((IPEndPoint)server.EndPoint).Port) : server.EndPoint;
+        await using NbdClient client = await Soon(NbdClient.ConnectAsync(endPoint, "", null, Token));
+
+        Assert.Equal(1 << 20, client.Export.Size);
+    }
+
     [Fact]
     public async Task Goes_on_over_tls()
     {
