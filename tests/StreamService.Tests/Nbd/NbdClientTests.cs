@@ -77,62 +77,6 @@ public sealed class NbdClientTests : NbdTest
     }
 
     [Fact]
-    public async Task A_cancelled_call_is_over_at_once_but_its_slot_stays_taken_until_the_reply()
-    {
-        var received = Channel.CreateUnbounded<FakeNbdRequest>();
-        var answer = Channel.CreateUnbounded<ulong>();
-        await using FakeNbdServer server = Serve(connection => Task.WhenAll(ReceiveAllAsync(connection, received.Writer), AnswerAllAsync(connection, answer.Reader)));
-        await using NbdClient client = await ConnectAsync(server, BothContexts with { MaxInFlight = 1 });
-        using var cancel = new CancellationTokenSource();
-
-        Task cancelled = client.CacheAsync(0, 512, cancel.Token);
-        FakeNbdRequest request = await Soon(received.Reader.ReadAsync(Token).AsTask());
-        await cancel.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Soon(cancelled));
-
-        Task next = client.CacheAsync(512, 512, Token);
-        Task queued = client.CacheAsync(1024, 512, cancel.Token); // cancelled already: never gets a slot
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Soon(queued));
-        Assert.False(received.Reader.TryRead(out _));
-
-        answer.Writer.TryWrite(request.Cookie); // swallowed
-        FakeNbdRequest second = await Soon(received.Reader.ReadAsync(Token).AsTask());
-        Assert.Equal(512, second.Offset);
-        answer.Writer.TryWrite(second.Cookie);
-        await Soon(next);
-        Assert.True(client.IsConnected);
-        answer.Writer.TryComplete();
-    }
-
-    [Fact]
-    public async Task After_a_cancelled_read_its_memory_is_not_touched()
-    {
-        var cancelled = new TaskCompletionSource();
-        var received = new TaskCompletionSource();
-        await using FakeNbdServer server = Serve(async connection =>
-        {
-            FakeNbdRequest read = await connection.ReceiveRequestAsync();
-            await connection.SendAsync(Wire.Data(read.Cookie, 0, [1], done: false));
-            received.SetResult();
-            await cancelled.Task;
-            await connection.SendAsync(Wire.Data(read.Cookie, 1, [2], done: false), Wire.Hole(read.Cookie, 2, 1));
-            FakeNbdRequest flush = await connection.ReceiveRequestAsync();
-            await connection.SendAsync(Wire.SimpleReply(flush.Cookie));
-        });
-        await using NbdClient client = await ConnectAsync(server);
-        using var cancel = new CancellationTokenSource();
-        byte[] destination = [9, 9, 9];
-        Task reading = client.ReadAsync(0, destination, cancel.Token);
-        await Soon(received.Task);
-        await cancel.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Soon(reading));
-        cancelled.SetResult();
-
-        await Soon(client.FlushAsync(Token)); // its reply comes behind the late chunks
-        Assert.Equal([9, 9], destination[1..]);
-    }
-
-    [Fact]
     public async Task A_refused_command_keeps_the_servers_words_and_the_connection()
     {
         await using FakeNbdServer server = Serve(async connection =>
@@ -372,27 +316,5 @@ public sealed class NbdClientTests : NbdTest
         Assert.InRange(most, 2, 16);
         await client.DisposeAsync();
         await Soon(server.Script);
-    }
-
-    private static FakeNbdServer Serve(Func<FakeNbdConnection, Task> afterHandshake) => new(async connection =>
-    {
-        await connection.HandshakeAsync();
-        await afterHandshake(connection);
-    });
-
-    private static async Task ReceiveAllAsync(FakeNbdConnection connection, ChannelWriter<FakeNbdRequest> into)
-    {
-        while (await connection.ReceiveRequestAsync() is { Type: not 2 } request)
-        {
-            into.TryWrite(request);
-        }
-    }
-
-    private static async Task AnswerAllAsync(FakeNbdConnection connection, ChannelReader<ulong> cookies)
-    {
-        await foreach (ulong cookie in cookies.ReadAllAsync(Token))
-        {
-            await connection.SendAsync(Wire.SimpleReply(cookie));
-        }
     }
 }
