@@ -12,7 +12,7 @@ public readonly record struct AllocationExtent(long Offset, long Length, int Dep
     /// <summary>The byte after the last.</summary>
     public long End => Offset + Length;
 
-    /// <summary>Only in the backing chain above <paramref name="baseDepth"/>: gone from the disk if the link were dropped now.</summary>
+    /// <summary>Only in those images of the backing chain that a stream drops: all above the one at <paramref name="baseDepth"/>.</summary>
     internal bool IsInBackingChain(int baseDepth) => Depth >= 2 && Depth < baseDepth;
 }
 
@@ -179,7 +179,7 @@ public sealed class AllocationMap
         for (int d = 0, a = 0; offset < end;)
         {
             long next = Math.Min(depths[d].End, allocations[a].End);
-            var depth = (int)Math.Min(depths[d].Flags, int.MaxValue - 1); // never takes a depth for "no base"
+            var depth = (int)Math.Min(depths[d].Flags, int.MaxValue - 1); // int.MaxValue as baseDepth is beyond any depth
             Append(into, new AllocationExtent(offset, next - offset, depth, (allocations[a].Flags & NbdWire.StateZero) != 0));
             d += depths[d].End == next ? 1 : 0;
             a += allocations[a].End == next ? 1 : 0;

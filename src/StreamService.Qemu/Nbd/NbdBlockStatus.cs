@@ -16,14 +16,14 @@ public readonly record struct NbdExtent(long Offset, long Length, uint Flags)
 /// </summary>
 public sealed class NbdBlockStatus
 {
+    private readonly IReadOnlyDictionary<string, List<NbdExtent>> _contexts;
+
     internal NbdBlockStatus(long offset, int length, IReadOnlyDictionary<string, List<NbdExtent>> contexts)
     {
         Offset = offset;
         Length = length;
         _contexts = contexts;
     }
-
-    private readonly IReadOnlyDictionary<string, List<NbdExtent>> _contexts;
 
     /// <summary>First byte asked about.</summary>
     public long Offset { get; }

@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -248,7 +247,6 @@ public sealed class NbdClient : IAsyncDisposable
         }
     }
 
-    [SuppressMessage("Design", "CA1031", Justification = "Whatever ends the reader must fail the pending calls: they would hang otherwise.")]
     private async Task ReadRepliesAsync(NbdReplyReader replies)
     {
         try
@@ -257,6 +255,7 @@ public sealed class NbdClient : IAsyncDisposable
         }
         catch (Exception exception)
         {
+            // Whatever ended the reader: the pending calls would hang otherwise.
             Break(exception);
         }
     }

@@ -136,7 +136,7 @@ internal sealed class NbdReplyReader(
 
         await EnsureAsync(sizeof(ulong), "a data chunk");
         int remaining = (int)length - sizeof(ulong);
-        int position = TakeReadPosition(slot, remaining);
+        int position = PositionInRead(slot, input.TakeUInt64(), (uint)remaining);
 
         // Goes through the buffer, as the caller may take the destination back at any moment.
         while (remaining > 0)
@@ -163,8 +163,6 @@ internal sealed class NbdReplyReader(
         int position = PositionInRead(slot, offset, size);
         slot.DeliverZeros(position, (int)size);
     }
-
-    private int TakeReadPosition(NbdRequestSlot slot, int length) => PositionInRead(slot, input.TakeUInt64(), (uint)length);
 
     private static int PositionInRead(NbdRequestSlot slot, ulong offset, uint length)
     {

@@ -69,11 +69,10 @@ internal sealed class NbdRequestWriter(Stream stream, int maxInFlight, Action<Ex
         }
         catch (Exception exception)
         {
-            // The link is of no more use. _writing stays set, so nothing is written again.
             onFault(exception);
             lock (_gate)
             {
-                _idle?.TrySetResult();
+                BecomeIdle();
             }
         }
     }
@@ -84,8 +83,7 @@ internal sealed class NbdRequestWriter(Stream stream, int maxInFlight, Action<Ex
         {
             if (_filled == 0)
             {
-                _writing = false;
-                _idle?.TrySetResult();
+                BecomeIdle();
                 return default;
             }
 
@@ -94,6 +92,13 @@ internal sealed class NbdRequestWriter(Stream stream, int maxInFlight, Action<Ex
             _filled = 0;
             return batch;
         }
+    }
+
+    private void BecomeIdle()
+    {
+        _writing = false;
+        _idle?.TrySetResult();
+        _idle = null;
     }
 
     // One more than can be in flight: NBD_CMD_DISC has no reply and no slot.
