@@ -88,7 +88,7 @@ internal sealed class StreamRun(
             var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, spec.Base, cancellationToken);
             var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
             var remaining = map.Remaining(depth).ToList();
-            var bytes = remaining.Sum(extent => extent.Length);
+            var bytes = map.RemainingBytes(depth);
             Interlocked.Exchange(ref _streamedAtMap, populator.BytesStreamed);
             Interlocked.Exchange(ref _remainingAtMap, bytes);
             if (bytes == 0)
