@@ -120,10 +120,12 @@ internal sealed class TestDomain : IAsyncDisposable
     }
 
     /// <summary>Compares every byte that the guest sees with what it must see, and the base with what it was. The domain must be off.</summary>
-    public async Task AssertIntactAsync()
+    /// <param name="crashed">QEMU was killed: clusters that nothing refers to are then no fault, a wrong reference still is.</param>
+    public async Task AssertIntactAsync(bool crashed = false)
     {
         Assert.Contains("identical", await Shell.RunAsync("qemu-img", "compare", "-F", "raw", Disk, Expected), StringComparison.Ordinal);
-        await Shell.RunAsync("qemu-img", "check", Disk);
+        const int onlyLeaks = 3;
+        await Shell.RunAsync("sh", "-c", $"qemu-img check '{Disk}' || test $? -eq {(crashed ? onlyLeaks : 0)}");
         Assert.Equal(BaseHash, await HashAsync(Path.Combine(Folder, "base.raw")));
     }
 
