@@ -78,6 +78,14 @@ public static class StreamProblems
             _ => "internal-error",
         };
         problem.Type = StreamProblem.TypePrefix + code;
+        problem.Detail ??= code switch
+        {
+            "not-found" => "There is nothing at this address.",
+            "method-not-allowed" => $"This address does not take {context.HttpContext.Request.Method}.",
+            "internal-error" => "A fault of the service. Its log says more, under this trace id.",
+            _ when problem.Status == StatusCodes.Status415UnsupportedMediaType => "The body must be application/json in UTF-8.",
+            _ => problem.Title,
+        };
         problem.Extensions["code"] = code;
     }
 
