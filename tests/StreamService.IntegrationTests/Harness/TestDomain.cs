@@ -200,6 +200,8 @@ internal sealed class TestDomain : IAsyncDisposable
             new XElement("memory", new XAttribute("unit", "MiB"), 32),
             new XElement("vcpu", 1),
             new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm")),
+            // Without it no device can be plugged in.
+            new XElement("features", new XElement("acpi")),
             new XElement("devices",
                 new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
                     driver,
