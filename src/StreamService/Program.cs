@@ -15,14 +15,19 @@ using StreamService.Streaming;
 
 // The whole composition, to be read from top to bottom.
 var builder = WebApplication.CreateBuilder(args);
-ListenAddresses.RefuseOpenOnes(builder.Configuration);
-
-// Logging: console or compact JSON, by the section "Serilog".
-builder.Services.AddSerilog((services, logger) => logger.ReadFrom.Configuration(builder.Configuration).ReadFrom.Services(services));
 
 // Configuration: every fault at once, before anything starts.
-builder.Services.AddOptions<StreamServiceOptions>().BindConfiguration(StreamServiceOptions.Section).ValidateOnStart();
-builder.Services.AddSingleton<IValidateOptions<StreamServiceOptions>, StreamServiceOptionsValidator>();
+if (StartupFaults.Find(builder.Configuration) is { Count: > 0 } faults)
+{
+    foreach (var fault in faults)
+        await Console.Error.WriteLineAsync(fault);
+    return StartupFaults.ExitCode;
+}
+builder.Services.AddOptions<StreamServiceOptions>().BindConfiguration(StreamServiceOptions.Section);
+
+// Logging.
+builder.Services.AddSerilog((services, logger) => Logging.Configure(
+    logger, builder.Configuration, services.GetRequiredService<IOptions<StreamServiceOptions>>().Value.LogFormat));
 builder.Services.AddSingleton(TimeProvider.System);
 
 // Storage.
@@ -83,6 +88,7 @@ app.MapHealthChecks("/readyz", new() { Predicate = check => check.Tags.Contains(
 app.UseOpenApiDocument();
 
 await app.RunAsync();
+return 0;
 
 static void ConfigureJson(JsonSerializerOptions options)
 {

@@ -10,6 +10,9 @@ public sealed class StreamServiceOptions
     /// <summary>The hosts whose domains are managed.</summary>
     public List<HostOptions> Hosts { get; init; } = [];
 
+    /// <summary>How the log looks on the console.</summary>
+    public LogFormat LogFormat { get; set; } = LogFormat.Text;
+
     /// <summary>Where the records of streams are kept.</summary>
     public StorageOptions Storage { get; init; } = new();
 

@@ -1,0 +1,58 @@
+using System.Net;
+
+namespace StreamService.Configuration;
+
+/// <summary>What is wrong with the configuration, found before anything starts, all of it at once.</summary>
+public static class StartupFaults
+{
+    /// <summary>The exit code of a service that is not configured rightly (EX_CONFIG of sysexits.h).</summary>
+    public const int ExitCode = 78;
+
+    /// <summary>Every fault in a sentence; none where the service may start.</summary>
+    public static IReadOnlyList<string> Find(IConfiguration configuration) => [.. OptionFaults(configuration), .. OpenAddresses(configuration)];
+
+    private static IEnumerable<string> OptionFaults(IConfiguration configuration)
+    {
+        var options = new StreamServiceOptions();
+        try
+        {
+            configuration.GetSection(StreamServiceOptions.Section).Bind(options);
+        }
+        catch (InvalidOperationException exception)
+        {
+            // A word where a number should be.
+            return [exception.Message];
+        }
+        return new StreamServiceOptionsValidator().Validate(null, options).Failures ?? [];
+    }
+
+    /// <summary>Addresses outside the loopback: whoever reaches the service there can change disks without authentication.</summary>
+    private static IEnumerable<string> OpenAddresses(IConfiguration configuration) => ListenAddresses(configuration)
+        .Where(address => !IsLoopback(address))
+        .Select(address => $"Refusing to listen on {address} without authentication: whoever reaches the service can change disks. "
+            + "Listen on the loopback (ASPNETCORE_URLS=http://127.0.0.1:5080), behind a proxy that authenticates.");
+
+    private static IEnumerable<string> ListenAddresses(IConfiguration configuration)
+    {
+        foreach (var url in Split(configuration["urls"]))
+            yield return url;
+        // Kestrel takes ports without an address as every address; "urls" goes before them.
+        if (string.IsNullOrEmpty(configuration["urls"]))
+            foreach (var (key, scheme) in new[] { ("http_ports", "http"), ("https_ports", "https") })
+                foreach (var port in Split(configuration[key]))
+                    yield return $"{scheme}://*:{port}";
+        foreach (var endpoint in configuration.GetSection("Kestrel:Endpoints").GetChildren())
+            if (endpoint["Url"] is { } url)
+                yield return url;
+    }
+
+    private static string[] Split(string? list) => (list ?? "").Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+
+    private static bool IsLoopback(string url)
+    {
+        var address = BindingAddress.Parse(url);
+        return address.IsUnixPipe
+            || address.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+            || (IPAddress.TryParse(address.Host.Trim('[', ']'), out var ip) && IPAddress.IsLoopback(ip));
+    }
+}
