@@ -15,8 +15,6 @@ public sealed class LibvirtHypervisor : IHypervisor
     private static readonly TimeSpan LongestReconnectDelay = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan PullPoll = TimeSpan.FromMilliseconds(50);
-    // Of the codes that come with them none says it: how libvirt puts it that QEMU has ended, before the call or during it.
-    private static readonly string[] EndOfQemu = ["domain is not running", "Unable to read from monitor", "Unable to write to monitor", "End of file from qemu monitor"];
 
     private readonly string _name;
     private readonly string _uri;
@@ -372,37 +370,17 @@ public sealed class LibvirtHypervisor : IHypervisor
         return await TranslateAsync(() => call(cache.Domain), domain);
     }
 
-    /// <summary>The one place where libvirt's and QEMU's errors become this layer's.</summary>
     private async Task<T> TranslateAsync<T>(Func<Task<T>> call, Guid? domain = null)
     {
         try
         {
             return await call();
         }
-        catch (LibvirtException exception) when (exception.IsConnectionFailure || exception.IsCallTimeout)
+        catch (Exception exception) when (LibvirtErrors.Translate(exception, _name, domain) is { } translated)
         {
-            throw new HostUnreachableException(_name, exception.Message, exception);
-        }
-        catch (LibvirtException exception) when (exception.Code == LibvirtErrorCode.NoDomain && domain is { } id)
-        {
-            _domains.TryRemove(id, out _);
-            throw new DomainNotFoundException(id.ToString());
-        }
-        catch (LibvirtException exception) when (domain is not null && EndOfQemu.Any(words => exception.Message.Contains(words, StringComparison.Ordinal)))
-        {
-            throw new DomainNotRunningException(domain.ToString()!);
-        }
-        catch (LibvirtException exception)
-        {
-            throw new HypervisorException(exception.Code.ToString(), exception.Message, exception);
-        }
-        catch (QmpCommandException exception)
-        {
-            throw new HypervisorException(exception.Class, exception.Description, exception);
-        }
-        catch (QmpException exception)
-        {
-            throw new HypervisorException("Qmp", exception.Message, exception);
+            if (translated is DomainNotFoundException)
+                _domains.TryRemove(domain!.Value, out _);
+            throw translated;
         }
     }
 

@@ -42,7 +42,7 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         return (await context.Streams.AsNoTracking()
             .Where(record => record.Host == disk.Host && record.Domain == disk.Domain && record.Target == disk.Target)
-            .OrderByDescending(record => record.CreatedAt)
+            .OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId)
             .FirstOrDefaultAsync(cancellationToken))?.ToStatus();
     }
 

@@ -15,6 +15,7 @@ public sealed class SectorThrottle
     /// <summary>The largest request, in bytes. Larger ones bring no more speed, and make the guest wait longer.</summary>
     public const int LargestRequest = 1 << 20;
 
+    // Longer is no pace that anybody waits for; who waits looks again.
     private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
 
     private readonly TimeProvider _time;
@@ -88,7 +89,8 @@ public sealed class SectorThrottle
                         _balance -= bytes;
                     return;
                 }
-                wait = TimeSpan.FromSeconds(-_balance / _bytesPerSecond);
+                // Task.Delay cuts fractions of a millisecond off, and would come back too soon, again and again.
+                wait = TimeSpan.FromMilliseconds(Math.Ceiling(Math.Min(-_balance / _bytesPerSecond, LongestDelay.TotalSeconds) * 1000));
                 changed = _changed.Task;
             }
             await DelayAsync(wait, changed, cancellationToken);
@@ -98,8 +100,7 @@ public sealed class SectorThrottle
     private async Task DelayAsync(TimeSpan wait, Task changed, CancellationToken cancellationToken)
     {
         using var enough = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        // Longer than a day is no pace that anybody waits for; the loop looks again.
-        await Task.WhenAny(Task.Delay(wait < LongestDelay ? wait : LongestDelay, _time, enough.Token), changed);
+        await Task.WhenAny(Task.Delay(wait, _time, enough.Token), changed);
         await enough.CancelAsync();
         cancellationToken.ThrowIfCancellationRequested();
     }

@@ -1,0 +1,85 @@
+using Microsoft.Extensions.Configuration;
+using StreamService.Configuration;
+
+namespace StreamService.Tests.Configuration;
+
+public sealed class ConfigurationTests
+{
+    [Theory]
+    [InlineData("http://127.0.0.1:5080")]
+    [InlineData("http://127.9.9.9:80;http://[::1]:80")]
+    [InlineData("http://localhost:5000;https://LOCALHOST:5001")]
+    [InlineData("http://unix:/run/streamservice.sock")]
+    [InlineData("")]
+    public void Loopback_is_listened_on(string urls) => Refuse(("urls", urls));
+
+    [Theory]
+    [InlineData("http://0.0.0.0:80")]
+    [InlineData("http://*:80")]
+    [InlineData("http://+:80")]
+    [InlineData("http://[::]:80")]
+    [InlineData("http://10.0.0.1:80")]
+    [InlineData("http://localhost.example.org:80")]
+    [InlineData("http://streams.example.org")]
+    public void Anything_else_is_refused_by_name(string url)
+    {
+        var refused = Assert.Throws<InvalidOperationException>(() => Refuse(("urls", $"http://127.0.0.1:1; {url}")));
+        Assert.Contains(url, refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("127.0.0.1:1 ", refused.Message, StringComparison.Ordinal);
+        Assert.Throws<InvalidOperationException>(() => Refuse(("Kestrel:Endpoints:Public:Url", url)));
+    }
+
+    [Fact]
+    public void All_open_addresses_are_named_at_once()
+    {
+        var refused = Assert.Throws<InvalidOperationException>(() => Refuse(
+            ("http_ports", "8080;8081"), ("https_ports", "8443"), ("Kestrel:Endpoints:A:Url", "http://10.0.0.1:1"), ("Kestrel:Endpoints:B:Url", "http://127.0.0.1:2")));
+        foreach (var open in new[] { "http://*:8080", "http://*:8081", "https://*:8443", "http://10.0.0.1:1" })
+            Assert.Contains(open, refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("127.0.0.1:2", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Ports_alone_count_for_nothing_where_addresses_are_given() => Refuse(("http_ports", "8080"), ("urls", "http://127.0.0.1:1"));
+
+    [Fact]
+    public void Defaults_are_valid_and_so_are_local_libvirt_URIs() => Assert.True(new StreamServiceOptionsValidator().Validate(null, new StreamServiceOptions
+    {
+        Hosts =
+        [
+            new() { Name = "a", Uri = "qemu:///system" },
+            new() { Name = "b", Uri = "qemu:///session" },
+            new() { Name = "c", Uri = "qemu+unix:///system?socket=/run/other/libvirt-sock" },
+        ],
+    }).Succeeded);
+
+    [Fact]
+    public void All_faults_are_listed_at_once()
+    {
+        var result = new StreamServiceOptionsValidator().Validate(null, new StreamServiceOptions
+        {
+            Hosts = [new() { Name = "a", Uri = "qemu:///system" }, new() { Name = "a", Uri = "xen:///" }, new() { Uri = "not a uri" }, new() { Name = " " }],
+            Storage = new() { Provider = "Oracle", ConnectionString = "" },
+            Streaming = new()
+            {
+                InFlight = 17,
+                CheckpointBytes = 0,
+                ProgressPerSecond = 5,
+                CheckpointInterval = TimeSpan.Zero,
+                StalledAfter = TimeSpan.FromSeconds(-1),
+                RetryDelay = TimeSpan.Zero,
+                RetryDelayLimit = TimeSpan.FromDays(2),
+            },
+        });
+        foreach (var fault in new[]
+        {
+            "Hosts:1:Name", "Hosts:1:Uri", "Hosts:2:Name", "Hosts:2:Uri", "Hosts:3:Name", "Hosts:3:Uri", "Storage:Provider", "Storage:ConnectionString", "Streaming:InFlight",
+            "Streaming:CheckpointBytes", "Streaming:ProgressPerSecond", "Streaming:CheckpointInterval", "Streaming:StalledAfter", "Streaming:RetryDelay ", "Streaming:RetryDelayLimit",
+        })
+            Assert.Single(result.Failures!, failure => failure.StartsWith("StreamService:" + fault, StringComparison.Ordinal));
+        Assert.Equal(15, result.Failures!.Count());
+    }
+
+    private static void Refuse(params (string Key, string Value)[] settings) => ListenAddresses.RefuseOpenOnes(
+        new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value))).Build());
+}

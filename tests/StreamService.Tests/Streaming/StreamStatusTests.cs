@@ -1,0 +1,55 @@
+using StreamService.Storage;
+using StreamService.Streaming;
+
+namespace StreamService.Tests.Streaming;
+
+public sealed class StreamStatusTests
+{
+    private static readonly DateTimeOffset Time = new(2030, 1, 2, 3, 4, 5, TimeSpan.Zero);
+
+    internal static StreamStatus Status(StreamState state = StreamState.Running, long? remaining = 600, long rate = 100) => new(
+        Guid.CreateVersion7(Time), new DiskAddress("local", Guid.NewGuid(), "vda"), "web", 1000, StreamMode.Full,
+        new StreamSpec("/base", 7, StreamPolicy.Fixed, StreamPriority.High, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential),
+        state, 300, 200, remaining, rate, "waits", new StreamError("hypervisor-error", "no"), Time, Time.AddSeconds(1), Time.AddSeconds(2), Time.AddSeconds(3), 42);
+
+    [Theory]
+    [InlineData(StreamState.Queued, null, 0, 0, null)]
+    [InlineData(StreamState.Running, null, 100, 0, null)]
+    [InlineData(StreamState.Running, 600L, 100, 400, 6.0)]
+    [InlineData(StreamState.Running, 600L, 0, 400, null)]
+    [InlineData(StreamState.Running, 0L, 100, 1000, 0.0)]
+    [InlineData(StreamState.Paused, 600L, 100, 400, null)]
+    [InlineData(StreamState.Waiting, 600L, 100, 400, null)]
+    [InlineData(StreamState.Finalizing, 0L, 0, 1000, null)]
+    [InlineData(StreamState.Completed, 0L, 0, 1000, 0.0)]
+    [InlineData(StreamState.Completed, null, 0, 1000, 0.0)]
+    [InlineData(StreamState.Cancelled, 600L, 0, 400, null)]
+    public void Offset_and_eta_are_numbers_that_mean_something_or_are_left_out(StreamState state, long? remaining, long rate, long offset, double? eta)
+    {
+        var status = Status(state, remaining, rate);
+        Assert.Equal((offset, eta), (status.Offset, status.EtaSeconds));
+        Assert.Equal(state is StreamState.Completed or StreamState.Failed or StreamState.Cancelled, status.IsFinal);
+    }
+
+    [Fact]
+    public void Record_keeps_all_but_the_rate()
+    {
+        var status = Status(StreamState.Failed);
+        Assert.Equal(status with { BytesPerSecond = 0 }, StreamRecord.From(status, "key").ToStatus());
+        var plain = status with { Spec = status.Spec with { Base = null }, Error = null, Reason = null, BytesRemaining = null, StartedAt = null };
+        Assert.Equal(plain with { BytesPerSecond = 0 }, StreamRecord.From(plain, null).ToStatus());
+    }
+
+    [Fact]
+    public void Generations_go_on_rising_after_a_crash()
+    {
+        var record = StreamRecord.From(Status() with { Generation = 1 }, null);
+        // As many as were shown since without a write.
+        Assert.True(record.ToStatus().Generation >= 1000);
+        var before = record.ToStatus().Generation;
+        record.Take(Status() with { Generation = 5 });
+        Assert.True(record.ToStatus().Generation >= before);
+        record.Take(Status(StreamState.Completed) with { Generation = 77 });
+        Assert.Equal(77, record.ToStatus().Generation);
+    }
+}
