@@ -32,7 +32,7 @@ public sealed class HostOptions
     /// <summary>What callers call it.</summary>
     public string Name { get; set; } = "";
 
-    /// <summary>A libvirt URI, for example <c>qemu:///system</c>.</summary>
+    /// <summary>A libvirt URI, for example <c>qemu:///system</c>, or <c>qemu+unix:///system?socket=…</c> where its socket lies elsewhere.</summary>
     public string Uri { get; set; } = "";
 }
 
@@ -99,8 +99,8 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 yield return $"StreamService:Hosts:{i}:Uri is missing.";
             else if (!Uri.TryCreate(host.Uri, UriKind.Absolute, out var uri))
                 yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is not a URI.";
-            else if (uri.Scheme != "qemu")
-                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system or qemu:///session.";
+            else if (uri.Scheme is not ("qemu" or "qemu+unix"))
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session or qemu+unix:///system?socket=….";
         }
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";

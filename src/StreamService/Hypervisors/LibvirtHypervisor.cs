@@ -23,6 +23,7 @@ public sealed class LibvirtHypervisor : IHypervisor
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<Guid, DomainCache> _domains = new();
     private readonly ConcurrentDictionary<Guid, NbdServer> _nbdServers = new();
+    private readonly ConcurrentDictionary<Guid, SemaphoreSlim> _pulls = new();
     private readonly ExpiringValue<IReadOnlyList<DomainSummary>> _summaries;
     private HostInfo _info;
     private LibvirtConnection? _connection;
@@ -128,12 +129,64 @@ public sealed class LibvirtHypervisor : IHypervisor
             : null;
 
     /// <inheritdoc/>
+    /// <remarks>
+    /// One pull at a time in each QEMU: when a pull has ended, libvirt sends query-named-block-nodes, which kills a QEMU
+    /// (7.2) in which another stream job is concluded and not yet dismissed. Seen here with two disks of one domain.
+    /// </remarks>
     public async Task DropBackingLinkAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
     {
+        var gate = _pulls.GetOrAdd(domain, _ => new SemaphoreSlim(1, 1));
+        await gate.WaitAsync(cancellationToken);
+        try
+        {
+            if (await FindBlockJobAsync(domain, target, cancellationToken) is null)
+                await PullAsync(domain, target, baseImage, cancellationToken);
+            await WaitForPullAsync(domain, target, cancellationToken);
+        }
+        finally
+        {
+            Forget(domain);
+            gate.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
+        var stats = await CallAsync(domain, handle => handle.GetBlockStatsAsync(target, cancellationToken), cancellationToken);
+        return new GuestIo(
+            GuestOperations.Of(stats.ReadOperations, stats.ReadNanoseconds),
+            GuestOperations.Of(stats.WriteOperations, stats.WriteNanoseconds),
+            GuestOperations.Of(stats.FlushOperations, stats.FlushNanoseconds));
+    }
+
+    private async Task PullAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
+    {
         var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
+        var others = await TranslateAsync(() => new Monitor(this, domain).QueryBlockJobsAsync(cancellationToken), domain);
+        if (others.Count > 0)
+            throw new HypervisorException("BlockJobActive", $"Block job '{others[0].Device}' runs in the same QEMU, which may not survive two that end at once.");
+        string? baseName = null;
+        if (baseImage is not null)
+        {
+            // By number, so that no two images of one name are mistaken for each other.
+            var index = disk.BackingChain.FirstOrDefault(image => image.Source == baseImage)?.Index
+                ?? throw new HypervisorException("BaseNotInChain", $"libvirt knows no image '{baseImage}' below disk '{target}'.");
+            baseName = $"{target}[{index}]";
+        }
         HypervisorLog.DroppingBackingLink(_logger, cache.Domain.Name, target, baseImage);
-        if (await FindBlockJobAsync(domain, target, cancellationToken) is null)
-            await PullAsync(domain, disk, baseImage, cancellationToken);
+        await CallAsync(domain, async handle =>
+        {
+            if (baseName is null)
+                await handle.BlockPullAsync(target, 0, cancellationToken);
+            else
+                await handle.BlockRebaseAsync(target, baseName, cancellationToken: cancellationToken);
+            return true;
+        }, cancellationToken);
+    }
+
+    private async Task WaitForPullAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
         try
         {
             while (await FindBlockJobAsync(domain, target, cancellationToken) is not null)
@@ -148,42 +201,6 @@ public sealed class LibvirtHypervisor : IHypervisor
             }, CancellationToken.None);
             throw;
         }
-        finally
-        {
-            Forget(domain);
-        }
-    }
-
-    /// <inheritdoc/>
-    public async Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken)
-    {
-        var stats = await CallAsync(domain, handle => handle.GetBlockStatsAsync(target, cancellationToken), cancellationToken);
-        return new GuestIo(
-            Operations(stats.ReadOperations, stats.ReadNanoseconds),
-            Operations(stats.WriteOperations, stats.WriteNanoseconds),
-            Operations(stats.FlushOperations, stats.FlushNanoseconds));
-
-        static GuestOperations Operations(long count, long nanoseconds) => new(count, TimeSpan.FromTicks(nanoseconds / TimeSpan.NanosecondsPerTick));
-    }
-
-    private async Task PullAsync(Guid domain, DomainDisk disk, string? baseImage, CancellationToken cancellationToken)
-    {
-        string? baseName = null;
-        if (baseImage is not null)
-        {
-            // By number, so that no two images of one name are mistaken for each other.
-            var index = disk.BackingChain.FirstOrDefault(image => image.Source == baseImage)?.Index
-                ?? throw new HypervisorException("BaseNotInChain", $"libvirt knows no image '{baseImage}' below disk '{disk.Target}'.");
-            baseName = $"{disk.Target}[{index}]";
-        }
-        await CallAsync(domain, async handle =>
-        {
-            if (baseName is null)
-                await handle.BlockPullAsync(disk.Target, 0, cancellationToken);
-            else
-                await handle.BlockRebaseAsync(disk.Target, baseName, cancellationToken: cancellationToken);
-            return true;
-        }, cancellationToken);
     }
 
     private async Task<(DomainCache Cache, DomainDisk Disk)> FindDiskAsync(Guid domain, string target, CancellationToken cancellationToken)
@@ -261,7 +278,8 @@ public sealed class LibvirtHypervisor : IHypervisor
 
     private async Task<long> FindSizeAsync(Guid domain, DomainDisk disk, CancellationToken cancellationToken)
     {
-        if (disk.Source is null)
+        // Not while it runs: libvirt would send query-named-block-nodes (see DropBackingLinkAsync).
+        if (disk.Source is null || disk.Alias is not null)
             return 0;
         try
         {

@@ -125,6 +125,9 @@ public sealed record BlockJobInfo(string Type, long Offset, long Length);
 /// <param name="Time">The sum of the times that they took.</param>
 public readonly record struct GuestOperations(long Count, TimeSpan Time)
 {
+    /// <summary>From a counter and a sum of times as QEMU keeps them.</summary>
+    public static GuestOperations Of(long count, long nanoseconds) => new(count, TimeSpan.FromTicks(nanoseconds / TimeSpan.NanosecondsPerTick));
+
     public static GuestOperations operator -(GuestOperations later, GuestOperations earlier) =>
         new(later.Count - earlier.Count, later.Time - earlier.Time);
 }

@@ -15,17 +15,4 @@ internal static class JobDomain
         var streamed = disk.BackingChain.TakeWhile(image => image.Source != job.Spec.Base);
         return new StreamScope(job.Disk.Host, streamed.Select(image => ImageSource.Of(image.Source)).ToHashSet(), domain.Labels.ToHashSet());
     }
-
-    /// <summary>Whether its QEMU is there; where nobody can tell, it counts as there.</summary>
-    public static async Task<bool> RunsAsync(IHypervisor hypervisor, StreamStatus job, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await hypervisor.FindDomainAsync(job.Disk.Domain.ToString(), cancellationToken) is { IsActive: true };
-        }
-        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException or OperationCanceledException)
-        {
-            return true;
-        }
-    }
 }

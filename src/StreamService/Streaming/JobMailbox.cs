@@ -18,6 +18,23 @@ internal sealed class JobMailbox
             await request();
     }
 
+    /// <summary>Waits for something to serve, and serves it.</summary>
+    public async Task ServeNextAsync()
+    {
+        await Arrival();
+        await ServeAsync();
+    }
+
+    /// <summary>Serves until something else has ended, well or not.</summary>
+    public async Task ServeUntilAsync(Task end)
+    {
+        while (!end.IsCompleted)
+        {
+            await Task.WhenAny(end, Arrival());
+            await ServeAsync();
+        }
+    }
+
     /// <summary>Has the serving task look around.</summary>
     public void Wake() => _requests.Writer.TryWrite(() => Task.CompletedTask);
 

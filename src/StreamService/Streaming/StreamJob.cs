@@ -1,6 +1,5 @@
 using StreamService.Configuration;
 using StreamService.Hypervisors;
-using StreamService.Qemu.Nbd;
 using StreamService.Storage;
 
 namespace StreamService.Streaming;
@@ -48,6 +47,7 @@ public sealed class StreamJob
     private CancellationTokenSource? _runStop;
     private long _streamedBefore;
     private long _durableBefore;
+    private long? _remainingExpected;
     private bool _pauseAsked;
     private bool _cancelAsked;
     private long _recordedAt;
@@ -128,8 +128,7 @@ public sealed class StreamJob
                     await EnterAsync(StreamState.Paused);
                     while (_pauseAsked && !_cancelAsked)
                     {
-                        await _mailbox.Arrival();
-                        await _mailbox.ServeAsync();
+                        await _mailbox.ServeNextAsync();
                         stopping.ThrowIfCancellationRequested();
                     }
                     attempt = 0;
@@ -160,11 +159,7 @@ public sealed class StreamJob
         try
         {
             var finding = JobDomain.FindScopeAsync(_hypervisor, _status, stop.Token);
-            while (!finding.IsCompleted)
-            {
-                await Task.WhenAny(finding, _mailbox.Arrival());
-                await _mailbox.ServeAsync();
-            }
+            await _mailbox.ServeUntilAsync(finding);
             var scope = await finding;
             using var ticket = _ticket = _limits.Turns.Join(scope, _status.Spec.Priority, _status.CreatedAt, Wake);
             while (!ticket.HasTurn)
@@ -173,8 +168,7 @@ public sealed class StreamJob
                     await EnterAsync(StreamState.Queued, ticket.Reason);
                 else if (ticket.Reason is { } moved && moved != _status.Reason)
                     Publish(_status with { Reason = moved }, stateChanged: false);
-                await _mailbox.Arrival();
-                await _mailbox.ServeAsync();
+                await _mailbox.ServeNextAsync();
                 stop.Token.ThrowIfCancellationRequested();
             }
             using var budgets = _pace.Budgets = _limits.Budgets.Enter(scope, _status.Spec.Priority, _clusterSize);
@@ -199,6 +193,7 @@ public sealed class StreamJob
     /// <summary>One run, attended to from beginning to end. Returns what ended it early; null for its success or a request.</summary>
     private async Task<Exception?> RunOnceAsync(CancellationTokenSource stop, CancellationToken stopping)
     {
+        _remainingExpected = _status.BytesRemaining;
         var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _pace, _clusterSize, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
@@ -207,21 +202,20 @@ public sealed class StreamJob
         try
         {
             await running;
-            Settle(lostUnflushed: false);
+            Settle();
             await EnterAsync(StreamState.Completed);
             return null;
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            Settle(lostUnflushed: false);
+            Settle();
             if (stopping.IsCancellationRequested)
                 await RecordAsync();
             return null;
         }
         catch (Exception exception)
         {
-            // With QEMU gone, what no flush had saved is gone from the overlay.
-            Settle(lostUnflushed: exception is not NbdCommandException && !(await JobDomain.RunsAsync(_hypervisor, _status, stopping)));
+            Settle();
             return exception;
         }
         finally
@@ -264,15 +258,15 @@ public sealed class StreamJob
 
     private async Task HandleAsync(Exception fault, int attempt, CancellationToken stopping)
     {
-        if (JobFault.EndOf(fault, _status.Spec.OnError) is { } end)
+        if (StreamFaults.FindEnd(fault, _status.Spec.OnError) is { } error)
         {
-            if (end.Code == JobFault.Bug)
+            if (error.Code == StreamFaults.InternalError)
                 StreamLog.JobFault(_logger, fault);
-            await EnterAsync(StreamState.Failed, error: end);
+            await EnterAsync(StreamState.Failed, error: error);
             return;
         }
-        var delay = JobFault.DelayAfter(attempt, _options);
-        await EnterAsync(StreamState.Waiting, $"{JobFault.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
+        var delay = StreamFaults.DelayAfter(attempt, _options);
+        await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
         await WaitAsync(delay, stopping);
     }
 
@@ -340,6 +334,8 @@ public sealed class StreamJob
 
     private StreamStatus WithProgress(StreamStatus status)
     {
+        if (_run?.RemainingAtStart is { } remaining)
+            ForgetWhatWasLost(remaining);
         var streamed = _streamedBefore + (_run?.BytesStreamed ?? 0);
         return status with
         {
@@ -352,24 +348,31 @@ public sealed class StreamJob
     }
 
     /// <summary>Adds a finished run's figures to the job's.</summary>
-    private void Settle(bool lostUnflushed)
+    private void Settle()
     {
         var final = WithProgress(_status);
-        if (lostUnflushed)
-            final = final with { BytesRemaining = final.BytesRemaining + (final.BytesStreamed - final.BytesDurable), BytesStreamed = final.BytesDurable };
         (_streamedBefore, _durableBefore) = (final.BytesStreamed, final.BytesDurable);
         _run = null;
         Volatile.Write(ref _status, final);
     }
 
-    private Task RecordAsync() => RecordAsync(_status);
+    /// <summary>
+    /// Where more is left than the last run left, the image has forgotten it: QEMU was killed before a flush. What no flush
+    /// had saved is then not streamed any more.
+    /// </summary>
+    private void ForgetWhatWasLost(long remaining)
+    {
+        if (_remainingExpected is { } expected && remaining > expected)
+            _streamedBefore = Math.Max(_durableBefore, _streamedBefore - (remaining - expected));
+        _remainingExpected = null;
+    }
 
-    private async Task RecordAsync(StreamStatus status)
+    private async Task RecordAsync(StreamStatus? status = null)
     {
         _recordedAt = _time.GetTimestamp();
         try
         {
-            await _store.UpdateAsync(status, CancellationToken.None);
+            await _store.UpdateAsync(status ?? _status, CancellationToken.None);
         }
         catch (Exception exception)
         {
