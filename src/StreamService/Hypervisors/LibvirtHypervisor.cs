@@ -15,6 +15,8 @@ public sealed class LibvirtHypervisor : IHypervisor
     private static readonly TimeSpan LongestReconnectDelay = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan PullPoll = TimeSpan.FromMilliseconds(50);
+    // Of the codes that come with them none says it: how libvirt puts it that QEMU has ended, before the call or during it.
+    private static readonly string[] EndOfQemu = ["domain is not running", "Unable to read from monitor", "Unable to write to monitor", "End of file from qemu monitor"];
 
     private readonly string _name;
     private readonly string _uri;
@@ -119,7 +121,7 @@ public sealed class LibvirtHypervisor : IHypervisor
             Path.Combine(_runtimeDirectory, $"{domain}.sock"),
             _time,
             _logger));
-        return await TranslateAsync(() => server.LeaseAsync(target, alias, cancellationToken));
+        return await TranslateAsync(() => server.LeaseAsync(target, alias, cancellationToken), domain);
     }
 
     /// <inheritdoc/>
@@ -387,10 +389,9 @@ public sealed class LibvirtHypervisor : IHypervisor
             _domains.TryRemove(id, out _);
             throw new DomainNotFoundException(id.ToString());
         }
-        catch (LibvirtException exception) when (exception.Code == LibvirtErrorCode.OperationInvalid && domain is { } id
-            && exception.Message.Contains("not running", StringComparison.Ordinal))
+        catch (LibvirtException exception) when (domain is not null && EndOfQemu.Any(words => exception.Message.Contains(words, StringComparison.Ordinal)))
         {
-            throw new DomainNotRunningException(id.ToString());
+            throw new DomainNotRunningException(domain.ToString()!);
         }
         catch (LibvirtException exception)
         {
