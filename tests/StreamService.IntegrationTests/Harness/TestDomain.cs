@@ -68,6 +68,32 @@ internal sealed class TestDomain : IAsyncDisposable
         }
     }
 
+    /// <summary>A small domain with one virtio disk, vda.</summary>
+    /// <param name="disk">File name of the overlay.</param>
+    /// <param name="backing">The element that spells the chain out; null to have libvirt read it from the images.</param>
+    public static XElement Definition(string name, string disk, string format, bool copyOnRead = false, XElement? backing = null, XElement? second = null)
+    {
+        var driver = new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", format));
+        if (copyOnRead)
+            driver.SetAttributeValue("copy_on_read", "on");
+        return new XElement("domain", new XAttribute("type", "qemu"),
+            new XElement("name", name),
+            new XElement("memory", new XAttribute("unit", "MiB"), 32),
+            new XElement("vcpu", 1),
+            new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm")),
+            // Without it no device can be plugged in.
+            new XElement("features", new XElement("acpi")),
+            new XElement("devices",
+                new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
+                    driver,
+                    new XElement("source", new XAttribute("file", disk)),
+                    backing,
+                    new XElement("target", new XAttribute("dev", "vda"), new XAttribute("bus", "virtio"))),
+                second,
+                new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
+                new XElement("memballoon", new XAttribute("model", "none"))));
+    }
+
     public Task StartAsync() => VirshAsync("start", Name);
 
     /// <summary>Ends the QEMU process in order: its images are closed properly.</summary>
@@ -192,29 +218,12 @@ internal sealed class TestDomain : IAsyncDisposable
                 new XElement("host", new XAttribute("transport", "unix"), new XAttribute("socket", Path.Combine(Folder, "base.sock"))),
                 new XElement("reconnect", new XAttribute("delay", delay))),
             new XElement("backingStore"));
-        var driver = new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", format));
-        if (copyOnRead)
-            driver.SetAttributeValue("copy_on_read", "on");
-        var xml = new XElement("domain", new XAttribute("type", "qemu"),
-            new XElement("name", Name),
-            new XElement("memory", new XAttribute("unit", "MiB"), 32),
-            new XElement("vcpu", 1),
-            new XElement("os", new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", "pc"), "hvm")),
-            // Without it no device can be plugged in.
-            new XElement("features", new XElement("acpi")),
-            new XElement("devices",
-                new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
-                    driver,
-                    new XElement("source", new XAttribute("file", Disk)),
-                    backing,
-                    new XElement("target", new XAttribute("dev", "vda"), new XAttribute("bus", "virtio"))),
-                !readOnlyDisk ? null : new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
-                    new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", "qcow2")),
-                    new XElement("source", new XAttribute("file", ReadOnlyDisk)),
-                    new XElement("target", new XAttribute("dev", "vdb"), new XAttribute("bus", "virtio")),
-                    new XElement("readonly")),
-                new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
-                new XElement("memballoon", new XAttribute("model", "none"))));
+        var second = !readOnlyDisk ? null : new XElement("disk", new XAttribute("type", "file"), new XAttribute("device", "disk"),
+            new XElement("driver", new XAttribute("name", "qemu"), new XAttribute("type", "qcow2")),
+            new XElement("source", new XAttribute("file", ReadOnlyDisk)),
+            new XElement("target", new XAttribute("dev", "vdb"), new XAttribute("bus", "virtio")),
+            new XElement("readonly"));
+        var xml = Definition(Name, Disk, format, copyOnRead, backing, second);
         var file = Path.Combine(Folder, "domain.xml");
         await File.WriteAllTextAsync(file, xml.ToString());
         await VirshAsync("define", file);

@@ -1,0 +1,63 @@
+using System.Globalization;
+
+namespace StreamService.Benchmarks;
+
+/// <summary>What to measure, from the command line.</summary>
+/// <param name="What">stream, steps, cost or pace.</param>
+/// <param name="Size">Of the disk, in bytes.</param>
+/// <param name="Rounds">How often each is measured; the median counts.</param>
+/// <param name="Formats">Of the overlay.</param>
+/// <param name="Sources">Where the base is: "file", or nbdkit's delay of each read in milliseconds.</param>
+/// <param name="Paces">In bytes per second.</param>
+internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces)
+{
+    public const string Usage = """
+        StreamService.Benchmarks stream|steps|cost|pace [options]
+          stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
+          steps    single steps a second over one HTTP connection
+          cost     the service's CPU seconds and peak memory for unthrottled streams
+          pace     how well a bandwidth is kept, as the source sees it; block-stream's own speed beside it
+        Options:
+          --size MiB        of the disk (stream, steps 512; cost, pace 1024)
+          --rounds N        each is measured N times, the median counts (3)
+          --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
+          --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file)
+          --paces LIST      KiB per second (64,1024,10240,51200,204800)
+        Images go to TMPDIR, or else to /var/tmp.
+        """;
+
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace"];
+
+    /// <exception cref="FormatException">Not understood.</exception>
+    public static BenchOptions Parse(string[] args)
+    {
+        var what = args[0];
+        if (!Benchmarks.Contains(what))
+            throw new FormatException($"There is no benchmark '{what}'.");
+        var options = new BenchOptions(what,
+            Size: what is "cost" or "pace" ? 1L << 30 : 512L << 20,
+            Rounds: 3,
+            Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
+            Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : ["file"],
+            Paces: [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20]);
+        for (var i = 1; i < args.Length; i += 2)
+        {
+            var value = i + 1 < args.Length ? args[i + 1] : throw new FormatException($"{args[i]} lacks its value.");
+            options = args[i] switch
+            {
+                "--size" => options with { Size = Number(value) << 20 },
+                "--rounds" => options with { Rounds = (int)Number(value) },
+                "--formats" => options with { Formats = value.Split(',') },
+                "--sources" => options with { Sources = value.Split(',') },
+                "--paces" => options with { Paces = [.. value.Split(',').Select(pace => Number(pace) << 10)] },
+                _ => throw new FormatException($"There is no option '{args[i]}'."),
+            };
+        }
+        return options;
+    }
+
+    private static long Number(string text) =>
+        long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0
+            ? number
+            : throw new FormatException($"'{text}' is not a positive number.");
+}

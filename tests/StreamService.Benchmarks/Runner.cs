@@ -1,0 +1,26 @@
+using StreamService.Benchmarks;
+
+if (args is [] or ["--help" or "-h"])
+{
+    Console.WriteLine(BenchOptions.Usage);
+    return args is [] ? 2 : 0;
+}
+BenchOptions options;
+try
+{
+    options = BenchOptions.Parse(args);
+}
+catch (FormatException fault)
+{
+    Console.Error.WriteLine($"{fault.Message}\n{BenchOptions.Usage}");
+    return 2;
+}
+await using var bench = await Workbench.StartAsync(options);
+await (options.What switch
+{
+    "stream" => StreamBenchmark.RunAsync(bench),
+    "steps" => StepsBenchmark.RunAsync(bench),
+    "cost" => CostBenchmark.RunAsync(bench),
+    _ => PaceBenchmark.RunAsync(bench),
+});
+return 0;
