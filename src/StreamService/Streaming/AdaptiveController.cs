@@ -40,8 +40,11 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     /// <summary>How long after its last operation the guest counts as quiet.</summary>
     public static readonly TimeSpan QuietAfter = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>How long what was learned counts before the guest is listened to again: 100 ms in 5 s cost 2 % of the pace.</summary>
-    public static readonly TimeSpan ListenEvery = TimeSpan.FromSeconds(5);
+    /// <summary>
+    /// How long until the guest is listened to again: 100 ms in 2 s cost 5 % of the pace. What else goes on at the host changes
+    /// the guest's latency as much as the stream does, and must not be taken for it.
+    /// </summary>
+    public static readonly TimeSpan ListenEvery = TimeSpan.FromSeconds(2);
 
     /// <summary>A guest that does too little to learn from is not waited for longer than this.</summary>
     public static readonly TimeSpan ListenAtMost = TimeSpan.FromMilliseconds(300);
@@ -67,6 +70,15 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     /// <summary>The small unit, in bytes: measured to double the guest's operations against 1 MiB at the same pace.</summary>
     private const int SmallUnit = 64 << 10;
 
+    /// <summary>A pace that the guest does not feel, in bytes per second: what it does beside that counts as learned, too.</summary>
+    private const long TinyPace = 2 << 20;
+
+    /// <summary>So many times the target is more than noise: the pace is halved at once.</summary>
+    private const double Gross = 3;
+
+    /// <summary>How strongly a tick answers to what the last second showed: low, as the answer shows with that delay only.</summary>
+    private const double Gain = 0.25;
+
     /// <summary>Operations that tell a mean.</summary>
     private const int EnoughOperations = 8;
 
@@ -82,10 +94,16 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     private bool _drained;
     private double _pace = FirstPace;
     private int _width = 1;
-    private readonly LatencyMean _reads = new(keep: 0.5);
-    private readonly LatencyMean _writes = new(keep: 0.5);
-    private readonly LatencyMean _present = new(keep: 0.5);
-    private readonly LatencyMean _expected = new(keep: 0.5);
+
+    // Latencies have heavy tails: the mean of one tick's few hundred operations is off by a sixth.
+    private readonly LatencyMean _reads = new(keep: 0.8);
+    private readonly LatencyMean _writes = new(keep: 0.8);
+    private readonly LatencyMean _present = new(keep: 0.85);
+    private readonly LatencyMean _expected = new(keep: 0.85);
+    private double? _lastTick;
+
+    /// <summary>What is right before the guest was seen twice: next to nothing, for it may be at work.</summary>
+    public static AdaptivePace Unknown { get; } = new(new PopulateWindow(1, SmallUnit), 0, "looking whether the guest is at work");
 
     /// <summary>What was asked for; a change counts with the next tick.</summary>
     public AdaptiveLimits Limits { get; set; } = limits;
@@ -100,10 +118,14 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         // Counters that fell belong to another QEMU: a new history begins.
         var before = _seen is { } seen && seen.Operations <= io.Operations ? seen : io;
         var (reads, writes) = (io.Reads - before.Reads, io.Writes - before.Writes);
-        var seconds = _seen is null ? 0 : time.GetElapsedTime(_seenAt, timestamp).TotalSeconds;
+        var first = _seen is null;
+        var seconds = first ? 0 : time.GetElapsedTime(_seenAt, timestamp).TotalSeconds;
         var achieved = seconds > 0 ? (bytesStreamed - _streamedBefore) / seconds : 0;
         (_seen, _seenAt, _streamedBefore) = (io, timestamp, bytesStreamed);
 
+        // Nothing is known of a guest that was seen once.
+        if (first)
+            return Unknown;
         var wasQuiet = now - _activeAt >= QuietAfter;
         if (io.Operations != before.Operations)
             _activeAt = now;
@@ -167,20 +189,29 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
             _drained = true;
             return false;
         }
-        _reads.Add(reads.Count, reads.Time.TotalMilliseconds);
-        _writes.Add(writes.Count, writes.Time.TotalMilliseconds);
+        Learn(reads, writes);
         if (reads.Count + writes.Count < EnoughOperations && now - _listeningSince < ListenAtMost)
             return false;
         _listenedAt = now;
         return true;
     }
 
+    private void Learn(GuestOperations reads, GuestOperations writes)
+    {
+        _reads.Add(reads.Count, reads.Time.TotalMilliseconds);
+        _writes.Add(writes.Count, writes.Time.TotalMilliseconds);
+    }
+
     private void Take(GuestOperations reads, GuestOperations writes)
     {
         var count = reads.Count + writes.Count;
+        _lastTick = null;
         if (count == 0)
             return;
+        _lastTick = count < EnoughOperations ? null : (reads.Time + writes.Time).TotalMilliseconds / count;
         _present.Add(count, (reads.Time + writes.Time).TotalMilliseconds);
+        if (_pace <= TinyPace)
+            Learn(reads, writes);
         // What the same mix of reads and writes would take with no stream beside it.
         _expected.Add(count, reads.Count * (_reads.Mean ?? _writes.Mean ?? 0) + writes.Count * (_writes.Mean ?? _reads.Mean ?? 0));
     }
@@ -189,19 +220,18 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     {
         var target = Target();
         var latency = _present.Mean;
-        if (latency > target)
+        if (latency > target || _lastTick > target * Gross)
         {
             // From what really went out: a pace that nothing reached would be cut without effect.
             var from = achieved > 0 ? Math.Min(_pace, achieved * 1.5) : _pace;
-            _pace = from * Math.Max(target / latency.Value, 0.5);
+            _pace = from * (_lastTick > target * Gross ? 0.5 : Math.Pow(target / latency!.Value, Gain));
             _width = Math.Max(1, _width / 2);
             return;
         }
-        // Slower the nearer it comes: so it settles at the target instead of swinging about it.
-        var room = latency is { } below ? (target - below) / target : 1;
+        var room = latency is { } below ? target / below : double.PositiveInfinity;
         if (achieved > _pace * 0.7)
-            _pace *= 1 + Math.Min(room, 0.1);
-        else if (room > 0.1 && _width < Limits.InFlight * (SectorThrottle.LargestRequest / SmallUnit))
+            _pace *= Math.Min(Math.Pow(room, Gain), 1.1);
+        else if (room > 1.1 && _width < Limits.InFlight * (SectorThrottle.LargestRequest / SmallUnit))
             // A pace that is not reached wants more requests in flight.
             _width += Math.Max(1, _width / 4);
     }

@@ -5,6 +5,9 @@ namespace StreamService.Streaming;
 /// <summary>Beside a run: looks at the guest device's counters every tick and has the populator keep to what they allow.</summary>
 internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, StreamPace pace, TimeProvider time)
 {
+    /// <summary>Between the first two looks: a guest at work shows in that time, and a quiet one's stream does not lose more.</summary>
+    private static readonly TimeSpan FirstTick = TimeSpan.FromMilliseconds(20);
+
     private string? _reason;
 
     /// <summary>Why the stream is slower than it could be, in words; null at full speed. From any thread.</summary>
@@ -15,7 +18,7 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
     public async Task RunAsync(Populator populator, Func<StreamSpec> spec, int clusterSize, int inFlight, CancellationToken cancellationToken)
     {
         AdaptiveController? controller = null;
-        using var timer = new PeriodicTimer(AdaptiveController.Tick, time);
+        using var timer = new PeriodicTimer(FirstTick, time);
         try
         {
             do
@@ -28,6 +31,7 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
                     Apply(populator, new AdaptivePace(PopulateWindow.Wide(inFlight), 0, null));
                     continue;
                 }
+                timer.Period = controller is null ? FirstTick : AdaptiveController.Tick;
                 controller ??= new AdaptiveController(limits, time);
                 controller.Limits = limits;
                 Apply(populator, await LookAsync(controller, populator, cancellationToken));

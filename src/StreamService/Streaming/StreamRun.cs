@@ -63,7 +63,7 @@ internal sealed class StreamRun(
         await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, cancellationToken);
         await using var connection = await export.ConnectAsync(cancellationToken);
         var populator = _populator = new Populator(connection, export.Warm, pace, time);
-        populator.SetWindow(PopulateWindow.Wide(options.InFlight));
+        populator.SetWindow(AdaptiveController.Unknown.Window);
 
         using var whilePopulating = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var beside = Task.WhenAll(
