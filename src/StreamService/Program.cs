@@ -12,6 +12,7 @@ using StreamService.Hypervisors;
 using StreamService.Progress;
 using StreamService.Storage;
 using StreamService.Streaming;
+using StreamService.Streaming.Budgets;
 
 // The whole composition, to be read from top to bottom.
 var builder = WebApplication.CreateBuilder(args);
@@ -34,12 +35,16 @@ builder.Services.AddSingleton(TimeProvider.System);
 builder.Services.AddDbContextFactory<StreamDbContext>((services, options) =>
     options.UseSqlite(services.GetRequiredService<IOptions<StreamServiceOptions>>().Value.Storage.ConnectionString));
 builder.Services.AddSingleton<StreamStore>();
+builder.Services.AddSingleton<BudgetStore>();
 
 // Hypervisors, one for each configured host.
 builder.Services.AddSingleton<HypervisorFactory>();
 builder.Services.AddSingleton(services => new HostDirectory(services.GetRequiredService<HypervisorFactory>().CreateAll()));
 
-// Streaming.
+// Streaming: what streams share, then the streams.
+builder.Services.AddSingleton<BudgetRegistry>();
+builder.Services.AddSingleton(services => new StreamTurns(StreamCaps.Of(services.GetRequiredService<IOptions<StreamServiceOptions>>().Value.Streaming)));
+builder.Services.AddSingleton<StreamLimits>();
 builder.Services.AddSingleton<SectorStepper>();
 builder.Services.AddSingleton<StreamManager>();
 builder.Services.AddHostedService<StreamWorker>();

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace StreamService.Benchmarks;
 
 /// <summary>What to measure, from the command line.</summary>
-/// <param name="What">stream, steps, cost or pace.</param>
+/// <param name="What">stream, steps, cost, pace, impact or fairness.</param>
 /// <param name="Size">Of the disk, in bytes.</param>
 /// <param name="Rounds">How often each is measured; the median counts.</param>
 /// <param name="Formats">Of the overlay.</param>
@@ -12,13 +12,15 @@ namespace StreamService.Benchmarks;
 internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces)
 {
     public const string Usage = """
-        StreamService.Benchmarks stream|steps|cost|pace [options]
+        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness [options]
           stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
           steps    single steps a second over one HTTP connection
           cost     the service's CPU seconds and peak memory for unthrottled streams
           pace     how well a bandwidth is kept, as the source sees it; block-stream's own speed beside it
+          impact   what a guest (fio) feels: no stream, ours adaptive, block-stream at our mean speed, at full and fixed speeds
+          fairness 50 streams under one budget in three priorities
         Options:
-          --size MiB        of the disk (stream, steps 512; cost, pace 1024)
+          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256)
           --rounds N        each is measured N times, the median counts (3)
           --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
           --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file)
@@ -26,7 +28,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
         Images go to TMPDIR, or else to /var/tmp.
         """;
 
-    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace"];
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness"];
 
     /// <exception cref="FormatException">Not understood.</exception>
     public static BenchOptions Parse(string[] args)
@@ -35,7 +37,13 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
         if (!Benchmarks.Contains(what))
             throw new FormatException($"There is no benchmark '{what}'.");
         var options = new BenchOptions(what,
-            Size: what is "cost" or "pace" ? 1L << 30 : 512L << 20,
+            Size: what switch
+            {
+                "cost" or "pace" => 1L << 30,
+                "impact" => 4L << 30,
+                "fairness" => 256L << 20,
+                _ => 512L << 20,
+            },
             Rounds: 3,
             Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
             Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : ["file"],

@@ -15,6 +15,12 @@ catch (FormatException fault)
     Console.Error.WriteLine($"{fault.Message}\n{BenchOptions.Usage}");
     return 2;
 }
+// These need neither libvirt nor the service's process.
+if (options.What is "impact" or "fairness")
+{
+    await (options.What == "impact" ? GuestImpactBenchmark.RunAsync(options) : FairnessBenchmark.RunAsync(options));
+    return 0;
+}
 await using var bench = await Workbench.StartAsync(options);
 await (options.What switch
 {

@@ -12,12 +12,20 @@ public sealed record DomainXml(string Name, Guid? Uuid, string? Type, IReadOnlyL
     /// <summary>libvirt itself refuses chains of more than 200 layers.</summary>
     private const int MaxChainLength = 256;
 
+    /// <summary>The namespace of the element of a domain's metadata that holds its labels.</summary>
+    public const string LabelsNamespace = "urn:streamservice:labels:1";
+
     private static readonly XmlReaderSettings Settings = new()
     {
         DtdProcessing = DtdProcessing.Prohibit,
         XmlResolver = null,
         MaxCharactersInDocument = 16 * 1024 * 1024,
     };
+
+    /// <summary>
+    /// The words in the metadata element <c>labels</c> of <see cref="LabelsNamespace"/>, separated by white space or commas.
+    /// </summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
 
     /// <summary>Reads a description.</summary>
     /// <exception cref="FormatException">Not XML, not a domain, without a name, or with a document type.</exception>
@@ -33,13 +41,20 @@ public sealed record DomainXml(string Name, Guid? Uuid, string? Type, IReadOnlyL
                 Text(root.Element("name")) ?? throw new FormatException("The domain has no name."),
                 Guid.TryParse(Text(root.Element("uuid")), out var uuid) ? uuid : null,
                 (string?)root.Attribute("type"),
-                [.. root.Elements("devices").Elements("disk").Select(ParseDisk)]);
+                [.. root.Elements("devices").Elements("disk").Select(ParseDisk)])
+            {
+                Labels = ParseLabels(root),
+            };
         }
         catch (XmlException e)
         {
             throw new FormatException("The description is not well formed: " + e.Message, e);
         }
     }
+
+    private static string[] ParseLabels(XElement root) =>
+        ((string?)root.Elements("metadata").Elements(XName.Get("labels", LabelsNamespace)).FirstOrDefault() ?? "")
+            .Split([' ', ',', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
 
     private static DomainDisk ParseDisk(XElement disk)
     {

@@ -61,9 +61,11 @@ internal static class OpenApi
     /// <summary>Request bodies refuse members that they do not know.</summary>
     private sealed class ClosedRequests : ISchemaFilter
     {
+        private static readonly Type[] Closed = [typeof(StreamRequest), typeof(StreamChangeRequest), typeof(BudgetRequest), typeof(BudgetWindowRequest)];
+
         public void Apply(IOpenApiSchema schema, SchemaFilterContext context)
         {
-            if (schema is OpenApiSchema body && (context.Type == typeof(StreamRequest) || context.Type == typeof(StreamChangeRequest)))
+            if (schema is OpenApiSchema body && Closed.Contains(context.Type))
                 body.AdditionalPropertiesAllowed = false;
         }
     }

@@ -31,7 +31,18 @@ public sealed class StreamRequest : IValidatableObject
     /// <summary>full: whether it gives way to the guest. Default adaptive.</summary>
     public StreamPolicy? Policy { get; set; }
 
-    /// <summary>full: its weight against others. Default normal.</summary>
+    /// <summary>
+    /// full, adaptive: mean latency of the guest's reads and writes to stay under, in milliseconds.
+    /// Default: learned from the guest's quiet moments, at most 5.
+    /// </summary>
+    [Range(SmallestLatency, LargestLatency, ErrorMessage = LatencyFault)]
+    public double? TargetLatencyMs { get; set; }
+
+    /// <summary>full, adaptive: bytes per second that the guest's load does not push it below; 0, the default, is 1 MiB per second.</summary>
+    [Range(0, LargestBandwidth, ErrorMessage = BandwidthFault)]
+    public long? MinBandwidth { get; set; }
+
+    /// <summary>full: its weight against others under a budget: 1, 4, 16. Default normal.</summary>
     public StreamPriority? Priority { get; set; }
 
     /// <summary>full: <c>stop</c>, the default, waits and retries; <c>report</c> fails.</summary>
@@ -45,6 +56,16 @@ public sealed class StreamRequest : IValidatableObject
 
     /// <summary>1 PiB per second: beyond any storage, so a mistake.</summary>
     internal const long LargestBandwidth = 1L << 50;
+
+    internal const string BandwidthFault = "must be 0 to 1125899906842624 bytes per second.";
+
+    /// <summary>Milliseconds: below what any device needs, so a mistake.</summary>
+    internal const double SmallestLatency = 0.01;
+
+    /// <summary>Milliseconds: a guest takes its disk for dead by then.</summary>
+    internal const double LargestLatency = 30_000;
+
+    internal const string LatencyFault = "must be 0.01 to 30000 milliseconds.";
 
     /// <summary>What one call may bring in, so that it ends within a caller's patience.</summary>
     internal const long LargestLength = 1L << 30;
@@ -72,7 +93,11 @@ public sealed class StreamRequest : IValidatableObject
         Priority ?? StreamPriority.Normal,
         OnError ?? StreamOnError.Stop,
         Engine ?? StreamEngine.Pipelined,
-        Order ?? StreamOrder.Sequential);
+        Order ?? StreamOrder.Sequential)
+    {
+        TargetLatencyMs = TargetLatencyMs,
+        MinBandwidth = MinBandwidth ?? 0,
+    };
 }
 
 /// <summary>What PATCH …/stream may ask the state to become.</summary>
@@ -94,6 +119,14 @@ public sealed class StreamChangeRequest
 
     public StreamPriority? Priority { get; set; }
 
+    /// <summary>Mean latency of the guest's reads and writes to stay under, in milliseconds.</summary>
+    [Range(StreamRequest.SmallestLatency, StreamRequest.LargestLatency, ErrorMessage = StreamRequest.LatencyFault)]
+    public double? TargetLatencyMs { get; set; }
+
+    /// <summary>Bytes per second that the guest's load does not push it below; 0 is 1 MiB per second.</summary>
+    [Range(0, StreamRequest.LargestBandwidth, ErrorMessage = StreamRequest.BandwidthFault)]
+    public long? MinBandwidth { get; set; }
+
     /// <summary>Pauses or resumes.</summary>
     public RequestedState? State { get; set; }
 
@@ -101,13 +134,17 @@ public sealed class StreamChangeRequest
     internal StreamChange ToChange()
     {
         // Not among the validations: a member that could not be read is not there either, and is its own fault.
-        if (Bandwidth is null && Policy is null && Priority is null && State is null)
-            throw new InvalidRequestException("", "The request changes nothing: give bandwidth, policy, priority or state.");
+        if (Bandwidth is null && Policy is null && Priority is null && TargetLatencyMs is null && MinBandwidth is null && State is null)
+            throw new InvalidRequestException("", "The request changes nothing: give bandwidth, minBandwidth, policy, targetLatencyMs, priority or state.");
         return new(Bandwidth, Policy, Priority, State switch
         {
             RequestedState.Paused => true,
             RequestedState.Running => false,
             _ => null,
-        });
+        })
+        {
+            TargetLatencyMs = TargetLatencyMs,
+            MinBandwidth = MinBandwidth,
+        };
     }
 }

@@ -43,7 +43,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
         return Ok(new StepView(disk.Target, step.Offset, step.Size, step.Populated, Done: !step.Remaining));
     }
 
-    /// <summary>Changes the disk's stream at once: bandwidth, policy, priority; pauses or resumes it.</summary>
+    /// <summary>Changes the disk's stream at once: bandwidth, policy, target latency, priority; pauses or resumes it.</summary>
     [HttpPatch("stream")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]

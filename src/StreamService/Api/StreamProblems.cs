@@ -4,6 +4,7 @@ using StreamService.Hypervisors;
 using StreamService.Progress;
 using StreamService.Qemu.Nbd;
 using StreamService.Streaming;
+using StreamService.Streaming.Budgets;
 
 namespace StreamService.Api;
 
@@ -39,6 +40,8 @@ public static class StreamProblems
         DiskNotFoundException => Problem("disk-not-found", 404, "The domain has no such disk.", exception.Message),
         StreamNotFoundException => Problem("stream-not-found", 404, "There is no such stream.", exception.Message),
         HostNotFoundException => Problem("host-not-found", 404, "There is no such host.", exception.Message),
+        BudgetNotFoundException => Problem("budget-not-found", 404, "There is no such budget.", exception.Message),
+        BudgetConfiguredException => Problem("budget-configured", 409, "The budget is defined in the configuration.", exception.Message),
         AmbiguousDomainException => Problem("ambiguous-domain", 409, "The domain's name is not unique.", exception.Message),
         DomainNotRunningException => Problem("domain-not-running", 409, "The domain is not running.", exception.Message),
         BaseLostException => Problem("base-not-in-chain", 409, "The base is not in the backing chain.", exception.Message),

@@ -85,6 +85,11 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
             else
                 faults.AddModelError(name, EnumNames.Fault(type, Show(value)));
         }
+        else if (type.IsGenericType && type.GetGenericTypeDefinition() == typeof(List<>))
+        {
+            if (ReadList(value, type, name, faults) is { } list)
+                set(model, list);
+        }
         else if (type.IsClass && type != typeof(string))
         {
             if (Read(value, type, name, faults) is { } nested)
@@ -103,6 +108,20 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
         }
     }
 
+    private System.Collections.IList? ReadList(JsonElement value, Type type, string name, ModelStateDictionary faults)
+    {
+        if (value.ValueKind != JsonValueKind.Array)
+        {
+            faults.AddModelError(name, $"must be a JSON array, not {Kind(value)}.");
+            return null;
+        }
+        var list = (System.Collections.IList)Activator.CreateInstance(type)!;
+        foreach (var element in value.EnumerateArray())
+            if (Read(element, type.GetGenericArguments()[0], $"{name}.{list.Count}", faults) is { } item)
+                list.Add(item);
+        return list;
+    }
+
     private static string Describe(Type type) =>
         type == typeof(long) || type == typeof(int) ? "a whole number"
         : type == typeof(double) ? "a number"
@@ -112,6 +131,7 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
 
     private static string Kind(JsonElement element) => element.ValueKind switch
     {
+        JsonValueKind.Object => "an object",
         JsonValueKind.Array => "an array",
         JsonValueKind.String => "a string",
         JsonValueKind.Number => "a number",

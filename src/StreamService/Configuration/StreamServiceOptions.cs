@@ -19,6 +19,9 @@ public sealed class StreamServiceOptions
     /// <summary>How streams run.</summary>
     public StreamingOptions Streaming { get; init; } = new();
 
+    /// <summary>Limits that streams share; the API adds more.</summary>
+    public List<BudgetOptions> Budgets { get; init; } = [];
+
     /// <summary>
     /// Folder of the NBD sockets; made where it is missing, and closed to all other users.
     /// Default: <c>/run/streamservice</c> for root, else <c>$XDG_RUNTIME_DIR/streamservice</c>.
@@ -51,6 +54,12 @@ public sealed class StreamingOptions
 {
     /// <summary>CACHE requests in flight while the guest is quiet: 1 to 16, what QEMU's NBD server takes of one connection.</summary>
     public int InFlight { get; set; } = 16;
+
+    /// <summary>Streams that run at once on one host; 0, the default, is unlimited. The others are queued.</summary>
+    public int MaxStreamsPerHost { get; set; }
+
+    /// <summary>Streams that read from one image source at once; 0, the default, is unlimited. The others are queued.</summary>
+    public int MaxStreamsPerSource { get; set; }
 
     /// <summary>Flush after so many bytes.</summary>
     public long CheckpointBytes { get; set; } = 256L << 20;
@@ -103,6 +112,20 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
         var streaming = options.Streaming;
         if (streaming.InFlight is < 1 or > 16)
             yield return $"StreamService:Streaming:InFlight is {streaming.InFlight}, not 1 to 16.";
+        foreach (var (member, value) in new[]
+        {
+            (nameof(streaming.MaxStreamsPerHost), streaming.MaxStreamsPerHost),
+            (nameof(streaming.MaxStreamsPerSource), streaming.MaxStreamsPerSource),
+        })
+            if (value < 0)
+                yield return $"StreamService:Streaming:{member} is {value}, not 0 (unlimited) or more.";
+        for (var i = 0; i < options.Budgets.Count; i++)
+        {
+            foreach (var (member, fault) in BudgetRules.Faults(options.Budgets[i]))
+                yield return $"StreamService:Budgets:{i}:{member} {fault}";
+            if (options.Budgets.Take(i).Any(other => other.Name == options.Budgets[i].Name))
+                yield return $"StreamService:Budgets:{i}:Name '{options.Budgets[i].Name}' is used twice.";
+        }
         if (streaming.CheckpointBytes < 1)
             yield return $"StreamService:Streaming:CheckpointBytes is {streaming.CheckpointBytes}, not positive.";
         if (streaming.ProgressPerSecond is < 1 or > 4)

@@ -155,8 +155,9 @@ public sealed class LibvirtHypervisor : IHypervisor
     {
         var stats = await CallAsync(domain, handle => handle.GetBlockStatsAsync(target, cancellationToken), cancellationToken);
         return new GuestIo(
-            stats.ReadOperations + stats.WriteOperations + stats.FlushOperations,
-            TimeSpan.FromMicroseconds((stats.ReadNanoseconds + stats.WriteNanoseconds + stats.FlushNanoseconds) / 1000.0));
+            GuestOperations.Of(stats.ReadOperations, stats.ReadNanoseconds),
+            GuestOperations.Of(stats.WriteOperations, stats.WriteNanoseconds),
+            GuestOperations.Of(stats.FlushOperations, stats.FlushNanoseconds));
     }
 
     private async Task PullAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
@@ -242,7 +243,7 @@ public sealed class LibvirtHypervisor : IHypervisor
         var cache = await FindCacheAsync(id, cancellationToken);
         var (state, _) = await CallAsync(id, handle => handle.GetStateAsync(cancellationToken), cancellationToken);
         var xml = await cache.Xml.GetAsync(cancellationToken);
-        var info = new DomainInfo(id, xml.Name, _name, Enum.Parse<DomainState>(state.ToString()), []);
+        var info = new DomainInfo(id, xml.Name, _name, Enum.Parse<DomainState>(state.ToString()), []) { Labels = xml.Labels };
         var devices = info.IsActive ? await QueryBlockAsync(id, cancellationToken) : [];
         var disks = new List<DiskInfo>();
         foreach (var disk in xml.Disks)

@@ -62,6 +62,9 @@ public enum DomainState
 /// <summary>One virtual machine on one host.</summary>
 public sealed record DomainInfo(Guid Id, string Name, string Host, DomainState State, IReadOnlyList<DiskInfo> Disks)
 {
+    /// <summary>What its owner marked it with; see README, "Budgets".</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
+
     /// <summary>Whether a QEMU process holds its disks, so that they can be streamed.</summary>
     public bool IsActive => State is DomainState.Running or DomainState.Blocked or DomainState.Paused
         or DomainState.ShuttingDown or DomainState.Suspended;
@@ -117,7 +120,21 @@ public sealed record DiskInfo(
 /// <param name="Length">Bytes in all; 0 while not known.</param>
 public sealed record BlockJobInfo(string Type, long Offset, long Length);
 
+/// <summary>Operations of one kind since the domain started.</summary>
+/// <param name="Count">How many were completed.</param>
+/// <param name="Time">The sum of the times that they took.</param>
+public readonly record struct GuestOperations(long Count, TimeSpan Time)
+{
+    /// <summary>From a counter and a sum of times as QEMU keeps them.</summary>
+    public static GuestOperations Of(long count, long nanoseconds) => new(count, TimeSpan.FromTicks(nanoseconds / TimeSpan.NanosecondsPerTick));
+
+    public static GuestOperations operator -(GuestOperations later, GuestOperations earlier) =>
+        new(later.Count - earlier.Count, later.Time - earlier.Time);
+}
+
 /// <summary>What the guest device has done since the domain started. Our own requests are not in it.</summary>
-/// <param name="Operations">Reads, writes and flushes completed.</param>
-/// <param name="OperationTime">The sum of the times that they took.</param>
-public readonly record struct GuestIo(long Operations, TimeSpan OperationTime);
+public readonly record struct GuestIo(GuestOperations Reads, GuestOperations Writes, GuestOperations Flushes)
+{
+    /// <summary>Operations of every kind.</summary>
+    public long Operations => Reads.Count + Writes.Count + Flushes.Count;
+}

@@ -37,7 +37,14 @@ public sealed record StreamStatusView
     /// <summary>Bytes per second; 0 is unlimited.</summary>
     public required long Bandwidth { get; init; }
 
+    /// <summary>adaptive: what the guest's load does not push it below, in bytes per second; 0 is 1 MiB per second.</summary>
+    public required long MinBandwidth { get; init; }
+
     public required StreamPolicy? Policy { get; init; }
+
+    /// <summary>adaptive: the guest's mean latency to stay under, in milliseconds; null where it is learned.</summary>
+    public required double? TargetLatencyMs { get; init; }
+
     public required StreamPriority? Priority { get; init; }
     public required StreamOnError? OnError { get; init; }
 
@@ -55,7 +62,10 @@ public sealed record StreamStatusView
     /// <summary>Seconds to the end at the present rate; null where there is no rate to tell it by.</summary>
     public required double? EtaSeconds { get; init; }
 
-    /// <summary>Why it waits.</summary>
+    /// <summary>
+    /// Why it waits, for its turn or for what is missing; while it runs, why it is slower than it could be
+    /// (<c>guest latency 7.1 ms over 5.0 ms: 12 MiB/s</c>). Null at full speed.
+    /// </summary>
     public required string? Reason { get; init; }
 
     /// <summary>Why it failed, as a problem document.</summary>
@@ -83,7 +93,9 @@ public sealed record StreamStatusView
         State = status.State,
         Base = status.Spec.Base,
         Bandwidth = status.Spec.Bandwidth,
+        MinBandwidth = status.Spec.MinBandwidth,
         Policy = status.Spec.Policy,
+        TargetLatencyMs = status.Spec.TargetLatencyMs,
         Priority = status.Spec.Priority,
         OnError = status.Spec.OnError,
         BytesStreamed = status.BytesStreamed,
@@ -115,7 +127,9 @@ public sealed record StreamStatusView
         State = StreamState.Idle,
         Base = null,
         Bandwidth = 0,
+        MinBandwidth = 0,
         Policy = null,
+        TargetLatencyMs = null,
         Priority = null,
         OnError = null,
         BytesStreamed = 0,

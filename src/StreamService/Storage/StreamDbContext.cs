@@ -10,6 +10,8 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
 
     public DbSet<IdempotencyRecord> IdempotencyKeys => Set<IdempotencyRecord>();
 
+    public DbSet<BudgetRecord> Budgets => Set<BudgetRecord>();
+
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.Entity<StreamRecord>(stream =>
@@ -25,6 +27,11 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
         {
             key.ToTable("IdempotencyKeys");
             key.HasKey(record => record.Key);
+        });
+        modelBuilder.Entity<BudgetRecord>(budget =>
+        {
+            budget.ToTable("Budgets");
+            budget.HasKey(record => record.Name);
         });
     }
 

@@ -24,6 +24,8 @@ public sealed class StreamRecord
     public long Bandwidth { get; set; }
     public StreamPolicy Policy { get; set; }
     public StreamPriority Priority { get; set; }
+    public double? TargetLatencyMs { get; set; }
+    public long MinBandwidth { get; set; }
     public StreamState State { get; set; }
     public long BytesStreamed { get; set; }
     public long BytesDurable { get; set; }
@@ -72,6 +74,8 @@ public sealed class StreamRecord
         Bandwidth = status.Spec.Bandwidth;
         Policy = status.Spec.Policy;
         Priority = status.Spec.Priority;
+        TargetLatencyMs = status.Spec.TargetLatencyMs;
+        MinBandwidth = status.Spec.MinBandwidth;
         State = status.State;
         BytesStreamed = status.BytesStreamed;
         BytesDurable = status.BytesDurable;
@@ -91,7 +95,7 @@ public sealed class StreamRecord
         DomainName,
         Size,
         Mode,
-        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, Engine, Order),
+        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, Engine, Order) { TargetLatencyMs = TargetLatencyMs, MinBandwidth = MinBandwidth },
         State,
         BytesStreamed,
         BytesDurable,

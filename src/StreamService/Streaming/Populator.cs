@@ -10,7 +10,7 @@ namespace StreamService.Streaming;
 /// crosses the socket.
 /// </summary>
 /// <remarks>One populator serves one connection. Its counters may be read from any thread at any time.</remarks>
-internal sealed class Populator(NbdClient connection, NbdClient mapConnection, SectorThrottle throttle, TimeProvider time)
+internal sealed class Populator(NbdClient connection, NbdClient mapConnection, StreamPace throttle, TimeProvider time)
 {
     /// <summary>How much of the map is read ahead at once: the guest changes it, so not much.</summary>
     private const long MapAhead = 256L << 20;

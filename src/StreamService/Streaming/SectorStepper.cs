@@ -72,7 +72,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
     {
         var export = await ConnectAsync(_sessions.GetOrAdd(disk, _ => new Session()), hypervisor, disk, cancellationToken);
         var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
-        var populator = new Populator(export.Warm, export.Warm, new SectorThrottle(0, 1, time), time);
+        var populator = new Populator(export.Warm, export.Warm, new StreamPace(new SectorThrottle(0, 1, time)), time);
         populator.SetWindow(PopulateWindow.Narrow);
         await populator.PopulateHolesAsync(map.RemainingHoles(baseDepth), cancellationToken);
         return export;

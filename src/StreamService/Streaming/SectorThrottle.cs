@@ -118,11 +118,16 @@ public sealed class SectorThrottle
         _accountedAt = now;
     }
 
-    private int RequestSize(long bytesPerSecond)
+    private int RequestSize(long bytesPerSecond) => RequestSizeFor(bytesPerSecond, _clusterSize);
+
+    /// <summary>The request that suits a pace: small ones, some 30 a second, while it is slow; large ones when it is fast.</summary>
+    /// <param name="bytesPerSecond">0 is unlimited.</param>
+    /// <param name="clusterSize">The smallest useful request, in bytes.</param>
+    internal static int RequestSizeFor(long bytesPerSecond, int clusterSize)
     {
         if (bytesPerSecond == 0)
-            return Math.Max(LargestRequest, _clusterSize);
-        var size = _clusterSize;
+            return Math.Max(LargestRequest, clusterSize);
+        var size = clusterSize;
         while (size * 2 <= LargestRequest / 2 && size * 2 <= bytesPerSecond / 32)
             size *= 2;
         return size;

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Storage;
@@ -21,7 +20,8 @@ namespace StreamService.Streaming;
 ///
 ///  every state but the last ones: cancel ─► cancelled; a fault that no retry mends, or onError=report ─► failed
 /// </code>
-/// A state is on record before anybody sees it. A service that stops leaves the state as it is, and the next one takes the
+/// A run needs a turn: where the caps of <see cref="StreamTurns"/> leave no room, the job goes back to queued before it, with its
+/// place in line as the reason. A state is on record before anybody sees it. A service that stops leaves the state as it is, and the next one takes the
 /// job up from the image's own allocation map.
 /// </remarks>
 public sealed class StreamJob
@@ -35,12 +35,14 @@ public sealed class StreamJob
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Action<StreamStatus, bool> _publish;
-    private readonly Channel<Func<Task>> _mailbox = Channel.CreateUnbounded<Func<Task>>();
-    private readonly SectorThrottle _throttle;
+    private readonly StreamLimits _limits;
+    private readonly JobMailbox _mailbox = new();
+    private readonly StreamPace _pace;
+    private readonly int _clusterSize;
     private readonly RateMeter _rate;
 
-    private Task _mail = Task.CompletedTask;
     private StreamStatus _status;
+    private StreamTicket? _ticket;
     private StreamRun? _run;
     private CancellationTokenSource? _runStop;
     private long _streamedBefore;
@@ -54,17 +56,19 @@ public sealed class StreamJob
     /// <param name="status">Where it begins: queued, or as a former service left it.</param>
     /// <param name="clusterSize">Of the active layer, in bytes.</param>
     /// <param name="publish">Receives every snapshot, and whether its state is a new one. Must not block.</param>
-    public StreamJob(StreamStatus status, int clusterSize, IHypervisor hypervisor, StreamStore store, StreamingOptions options,
+    public StreamJob(StreamStatus status, int clusterSize, IHypervisor hypervisor, StreamStore store, StreamLimits limits, StreamingOptions options,
         TimeProvider time, ILogger logger, Action<StreamStatus, bool> publish)
     {
         _status = status;
         _hypervisor = hypervisor;
         _store = store;
+        _limits = limits;
         _options = options;
         _time = time;
         _logger = logger;
         _publish = publish;
-        _throttle = new SectorThrottle(status.Spec.Bandwidth, clusterSize, time);
+        _clusterSize = clusterSize;
+        _pace = new StreamPace(new SectorThrottle(status.Spec.Bandwidth, clusterSize, time));
         _rate = new RateMeter(time);
         _pauseAsked = status.State == StreamState.Paused;
         _streamedBefore = status.BytesStreamed;
@@ -98,7 +102,7 @@ public sealed class StreamJob
     }
 
     /// <summary>A hint that the domain changed: a job that waits for it looks again at once.</summary>
-    public void Wake() => _mailbox.Writer.TryWrite(() => Task.CompletedTask);
+    public void Wake() => _mailbox.Wake();
 
     /// <summary>Drives the job until it is over, or until the service stops.</summary>
     public async Task RunAsync(CancellationToken stopping)
@@ -124,15 +128,14 @@ public sealed class StreamJob
                     await EnterAsync(StreamState.Paused);
                     while (_pauseAsked && !_cancelAsked)
                     {
-                        await Mail();
-                        await ServeMailAsync();
+                        await _mailbox.ServeNextAsync();
                         stopping.ThrowIfCancellationRequested();
                     }
                     attempt = 0;
                     continue;
                 }
                 var before = _status.BytesStreamed;
-                var fault = await RunOnceAsync(stopping);
+                var fault = await AttemptAsync(stopping);
                 stopping.ThrowIfCancellationRequested();
                 if (fault is null || _cancelAsked || _pauseAsked)
                     continue;
@@ -144,20 +147,57 @@ public sealed class StreamJob
         finally
         {
             // Whoever still asks something is answered with the last snapshot.
-            _mailbox.Writer.TryComplete();
-            await ServeMailAsync();
+            _mailbox.Close();
+            await _mailbox.ServeAsync();
+        }
+    }
+
+    /// <summary>Takes a place in line and, once it is its turn, runs. Returns what ended that early; null for success or a request.</summary>
+    private async Task<Exception?> AttemptAsync(CancellationToken stopping)
+    {
+        using var stop = _runStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        try
+        {
+            var finding = JobDomain.FindScopeAsync(_hypervisor, _status, stop.Token);
+            await _mailbox.ServeUntilAsync(finding);
+            var scope = await finding;
+            using var ticket = _ticket = _limits.Turns.Join(scope, _status.Spec.Priority, _status.CreatedAt, Wake);
+            while (!ticket.HasTurn)
+            {
+                if (_status.State != StreamState.Queued || _status.Reason is null)
+                    await EnterAsync(StreamState.Queued, ticket.Reason);
+                else if (ticket.Reason is { } moved && moved != _status.Reason)
+                    Publish(_status with { Reason = moved }, stateChanged: false);
+                await _mailbox.ServeNextAsync();
+                stop.Token.ThrowIfCancellationRequested();
+            }
+            using var budgets = _pace.Budgets = _limits.Budgets.Enter(scope, _status.Spec.Priority, _clusterSize);
+            return await RunOnceAsync(stop, stopping);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            return null;
+        }
+        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException or DomainNotFoundException or DiskNotFoundException)
+        {
+            return exception;
+        }
+        finally
+        {
+            _ticket = null;
+            _pace.Budgets = null;
+            _runStop = null;
         }
     }
 
     /// <summary>One run, attended to from beginning to end. Returns what ended it early; null for its success or a request.</summary>
-    private async Task<Exception?> RunOnceAsync(CancellationToken stopping)
+    private async Task<Exception?> RunOnceAsync(CancellationTokenSource stop, CancellationToken stopping)
     {
-        using var stop = _runStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         _remainingExpected = _status.BytesRemaining;
-        var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _throttle, _options, _time);
+        var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _pace, _clusterSize, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
-        var running = run.RunAsync(() => PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
+        var running = run.RunAsync(() => _mailbox.PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
         await AttendAsync(running);
         try
         {
@@ -181,7 +221,6 @@ public sealed class StreamJob
         finally
         {
             _run = null;
-            _runStop = null;
         }
     }
 
@@ -192,23 +231,14 @@ public sealed class StreamJob
         var tick = timer.WaitForNextTickAsync(CancellationToken.None).AsTask();
         while (!until.IsCompleted)
         {
-            await Task.WhenAny(until, Mail(), tick);
-            await ServeMailAsync();
+            await Task.WhenAny(until, _mailbox.Arrival(), tick);
+            await _mailbox.ServeAsync();
             if (tick.IsCompleted)
             {
                 await TickAsync();
                 tick = timer.WaitForNextTickAsync(CancellationToken.None).AsTask();
             }
         }
-    }
-
-    /// <summary>Completes when the mailbox holds something.</summary>
-    private Task Mail() => _mail.IsCompleted ? _mail = _mailbox.Reader.WaitToReadAsync(CancellationToken.None).AsTask() : _mail;
-
-    private async Task ServeMailAsync()
-    {
-        while (_mailbox.Reader.TryRead(out var request))
-            await request();
     }
 
     private async Task TickAsync()
@@ -235,9 +265,7 @@ public sealed class StreamJob
             await EnterAsync(StreamState.Failed, error: error);
             return;
         }
-        var delay = TimeSpan.FromSeconds(Math.Min(
-            _options.RetryDelay.TotalSeconds * Math.Pow(2, Math.Min(attempt - 1, 20)),
-            _options.RetryDelayLimit.TotalSeconds));
+        var delay = StreamFaults.DelayAfter(attempt, _options);
         await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
         await WaitAsync(delay, stopping);
     }
@@ -246,9 +274,9 @@ public sealed class StreamJob
     private async Task WaitAsync(TimeSpan delay, CancellationToken stopping)
     {
         using var enough = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        await Task.WhenAny(Mail(), Task.Delay(delay, _time, enough.Token));
+        await Task.WhenAny(_mailbox.Arrival(), Task.Delay(delay, _time, enough.Token));
         await enough.CancelAsync();
-        await ServeMailAsync();
+        await _mailbox.ServeAsync();
         stopping.ThrowIfCancellationRequested();
     }
 
@@ -259,11 +287,16 @@ public sealed class StreamJob
             Bandwidth = change.Bandwidth ?? _status.Spec.Bandwidth,
             Policy = change.Policy ?? _status.Spec.Policy,
             Priority = change.Priority ?? _status.Spec.Priority,
+            TargetLatencyMs = change.TargetLatencyMs ?? _status.Spec.TargetLatencyMs,
+            MinBandwidth = change.MinBandwidth ?? _status.Spec.MinBandwidth,
         };
         if (spec != _status.Spec)
         {
-            _throttle.BytesPerSecond = spec.Bandwidth;
-            _run?.SetPolicy(spec.Policy);
+            _pace.Bandwidth = spec.Bandwidth;
+            if (_pace.Budgets is { } budgets)
+                budgets.Priority = spec.Priority;
+            _run?.SetSpec(spec);
+            _ticket?.SetPriority(spec.Priority);
             Publish(WithProgress(_status) with { Spec = spec }, stateChanged: false);
             await RecordAsync();
         }
@@ -277,20 +310,7 @@ public sealed class StreamJob
 
     private async Task EnterAsync(StreamState state, string? reason = null, StreamError? error = null)
     {
-        var now = _time.GetUtcNow();
-        var next = WithProgress(_status) with
-        {
-            State = state,
-            Reason = reason,
-            Error = error,
-            StartedAt = _status.StartedAt ?? (state is StreamState.Running or StreamState.Waiting or StreamState.Finalizing ? now : null),
-        };
-        if (state == StreamState.Completed)
-            next = next with { BytesRemaining = 0, BytesDurable = next.BytesStreamed };
-        if (next.IsFinal)
-            next = next with { FinishedAt = now, BytesPerSecond = 0 };
-        if (state is StreamState.Paused or StreamState.Waiting)
-            next = next with { BytesPerSecond = 0 };
+        var next = WithProgress(_status).Entering(state, reason, error, _time.GetUtcNow());
         var changed = next.State != _status.State || next.Reason != _status.Reason;
         if (!changed)
             return;
@@ -323,6 +343,7 @@ public sealed class StreamJob
             BytesDurable = _durableBefore + (_run?.BytesDurable ?? 0),
             BytesRemaining = _run?.BytesRemaining ?? status.BytesRemaining,
             BytesPerSecond = _run is null ? 0 : _rate.Observe(streamed),
+            Reason = status.State == StreamState.Running ? _run?.Yielding : status.Reason,
         };
     }
 
@@ -346,14 +367,12 @@ public sealed class StreamJob
         _remainingExpected = null;
     }
 
-    private Task RecordAsync() => RecordAsync(_status);
-
-    private async Task RecordAsync(StreamStatus status)
+    private async Task RecordAsync(StreamStatus? status = null)
     {
         _recordedAt = _time.GetTimestamp();
         try
         {
-            await _store.UpdateAsync(status, CancellationToken.None);
+            await _store.UpdateAsync(status ?? _status, CancellationToken.None);
         }
         catch (Exception exception)
         {
@@ -364,7 +383,7 @@ public sealed class StreamJob
 
     private async Task<StreamStatus> AskAsync(Func<Task> request, bool? settle, CancellationToken cancellationToken)
     {
-        await PostAsync(request).WaitAsync(cancellationToken);
+        await _mailbox.PostAsync(request).WaitAsync(cancellationToken);
         // A pause is in force when the requests under way have drained, a resume when a run has begun.
         while (settle is { } paused)
         {
@@ -375,25 +394,6 @@ public sealed class StreamJob
             await settled.WaitAsync(cancellationToken);
         }
         return Status;
-    }
-
-    private async Task PostAsync(Func<Task> request)
-    {
-        var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        if (!_mailbox.Writer.TryWrite(async () =>
-        {
-            try
-            {
-                await request();
-                done.SetResult();
-            }
-            catch (Exception exception)
-            {
-                done.SetException(exception);
-            }
-        }))
-            return;
-        await done.Task;
     }
 
     private static TaskCompletionSource NewSettled() => new(TaskCreationOptions.RunContinuationsAsynchronously);

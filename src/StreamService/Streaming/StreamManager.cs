@@ -15,6 +15,7 @@ public sealed class StreamManager(
     HostDirectory hosts,
     StreamStore store,
     SectorStepper stepper,
+    StreamLimits limits,
     IOptions<StreamServiceOptions> options,
     TimeProvider time,
     ILogger<StreamManager> logger)
@@ -151,6 +152,7 @@ public sealed class StreamManager(
     /// <summary>Takes up every stream that a former run of the service left unfinished.</summary>
     public async Task TakeUpAsync(CancellationToken cancellationToken)
     {
+        await limits.Budgets.LoadAsync(cancellationToken);
         var left = await store.ListActiveAsync(cancellationToken);
         foreach (var status in left)
         {
@@ -189,7 +191,7 @@ public sealed class StreamManager(
     }
 
     private StreamJob NewJob(StreamStatus status, int clusterSize, IHypervisor hypervisor) =>
-        new(status, clusterSize, hypervisor, store, options.Value.Streaming, time, logger, Publish);
+        new(status, clusterSize, hypervisor, store, limits, options.Value.Streaming, time, logger, Publish);
 
     /// <summary>The disk's job that is not over. One that is over may still be here for a moment, until it is retired.</summary>
     private StreamJob? FindActive(DiskAddress disk) => _active.TryGetValue(disk, out var job) && !job.Status.IsFinal ? job : null;

@@ -49,7 +49,7 @@ public enum StreamMode
 [JsonConverter(typeof(CamelCaseEnumConverter<StreamPolicy>))]
 public enum StreamPolicy
 {
-    /// <summary>Gives way to the guest: a narrow window while the guest does I/O.</summary>
+    /// <summary>Gives way to the guest: small units at the pace that keeps its latency; see <see cref="AdaptiveController"/>.</summary>
     Adaptive,
 
     /// <summary>Holds the bandwidth whatever the guest does.</summary>
@@ -63,6 +63,19 @@ public enum StreamPriority
     Low,
     Normal,
     High,
+}
+
+/// <summary>What a priority weighs where streams share a budget.</summary>
+public static class StreamPriorities
+{
+    /// <summary>1, 4 and 16: a step up gets four times as much.</summary>
+    public static int Weight(this StreamPriority priority) => priority switch
+    {
+        StreamPriority.Low => 1,
+        StreamPriority.Normal => 4,
+        StreamPriority.High => 16,
+        _ => throw new ArgumentOutOfRangeException(nameof(priority), priority, "A priority without a weight."),
+    };
 }
 
 /// <summary>What a stream does when an I/O request fails.</summary>
@@ -105,10 +118,21 @@ public sealed record StreamSpec(
     StreamPriority Priority,
     StreamOnError OnError,
     StreamEngine Engine,
-    StreamOrder Order);
+    StreamOrder Order)
+{
+    /// <summary>adaptive: the guest's mean latency to stay under, in milliseconds; null: learned from the guest's quiet moments.</summary>
+    public double? TargetLatencyMs { get; init; }
+
+    /// <summary>adaptive: what the guest's load does not push the pace below, in bytes per second; 0: <see cref="AdaptiveController.DefaultFloor"/>.</summary>
+    public long MinBandwidth { get; init; }
+}
 
 /// <summary>A change to a stream job; null members stay as they are.</summary>
-public sealed record StreamChange(long? Bandwidth, StreamPolicy? Policy, StreamPriority? Priority, bool? Paused);
+public sealed record StreamChange(long? Bandwidth, StreamPolicy? Policy, StreamPriority? Priority, bool? Paused)
+{
+    public double? TargetLatencyMs { get; init; }
+    public long? MinBandwidth { get; init; }
+}
 
 /// <summary>Why a stream failed: a code of the contract and the failing layer's own words.</summary>
 public sealed record StreamError(string Code, string Detail);
@@ -118,7 +142,7 @@ public sealed record StreamError(string Code, string Detail);
 /// <param name="BytesDurable">Of those, what a flush has put on stable storage.</param>
 /// <param name="BytesRemaining">What is still only in the backing chain; holes do not count. Null until the map was read.</param>
 /// <param name="BytesPerSecond">Mean over the last seconds.</param>
-/// <param name="Reason">Why it waits; null while it does not.</param>
+/// <param name="Reason">Why it waits or, while it runs, why it is slower than it could be; null at full speed.</param>
 public sealed record StreamStatus(
     Guid StreamId,
     DiskAddress Disk,
@@ -152,4 +176,21 @@ public sealed record StreamStatus(
         StreamState.Running when BytesRemaining is { } remaining && BytesPerSecond > 0 => Math.Round((double)remaining / BytesPerSecond, 1),
         _ => null,
     };
+
+    /// <summary>This picture with another state, and what goes with that.</summary>
+    internal StreamStatus Entering(StreamState state, string? reason, StreamError? error, DateTimeOffset now)
+    {
+        var next = this with
+        {
+            State = state,
+            Reason = reason,
+            Error = error,
+            StartedAt = StartedAt ?? (state is StreamState.Running or StreamState.Waiting or StreamState.Finalizing ? now : null),
+        };
+        if (state == StreamState.Completed)
+            next = next with { BytesRemaining = 0, BytesDurable = next.BytesStreamed };
+        if (next.IsFinal)
+            next = next with { FinishedAt = now };
+        return state is StreamState.Running or StreamState.Finalizing ? next : next with { BytesPerSecond = 0 };
+    }
 }

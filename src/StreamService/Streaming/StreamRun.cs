@@ -14,15 +14,16 @@ internal sealed class StreamRun(
     IHypervisor hypervisor,
     DiskAddress disk,
     StreamSpec spec,
-    SectorThrottle throttle,
+    StreamPace pace,
+    int clusterSize,
     StreamingOptions options,
     TimeProvider time)
 {
     /// <summary>How long the last flush of an interrupted run may take.</summary>
     private static readonly TimeSpan PartingFlush = TimeSpan.FromSeconds(5);
 
-    private readonly GuestWatch _guest = new(options.InFlight, time);
-    private StreamPolicy _policy = spec.Policy;
+    private readonly GuestWatch _guest = new(hypervisor, disk, pace, time);
+    private StreamSpec _spec = spec;
     private Populator? _populator;
     private long _remainingAtStart = -1;
     private long _remainingAtMap = -1;
@@ -46,12 +47,11 @@ internal sealed class StreamRun(
     /// <summary>How long the source has left every request under way unanswered.</summary>
     public TimeSpan StalledFor => _populator?.StalledFor ?? TimeSpan.Zero;
 
-    /// <summary>Takes effect with the next request.</summary>
-    public void SetPolicy(StreamPolicy policy)
-    {
-        _policy = policy;
-        _populator?.SetWindow(_guest.WindowFor(policy));
-    }
+    /// <summary>Why it is slower than it could be, in words; null at full speed.</summary>
+    public string? Yielding => _guest.Reason;
+
+    /// <summary>Takes effect with the guest's next look, within 100 ms.</summary>
+    public void SetSpec(StreamSpec changed) => Volatile.Write(ref _spec, changed);
 
     /// <summary>Runs until the disk is independent of what is streamed.</summary>
     /// <param name="finalizing">Awaited when nothing is left to populate, before the link is dropped.</param>
@@ -62,12 +62,12 @@ internal sealed class StreamRun(
     {
         await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, cancellationToken);
         await using var connection = await export.ConnectAsync(cancellationToken);
-        var populator = _populator = new Populator(connection, export.Warm, throttle, time);
-        populator.SetWindow(_guest.WindowFor(_policy));
+        var populator = _populator = new Populator(connection, export.Warm, pace, time);
+        populator.SetWindow(AdaptiveController.Unknown.Window);
 
         using var whilePopulating = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var beside = Task.WhenAll(
-            WatchGuestAsync(populator, whilePopulating.Token),
+            _guest.RunAsync(populator, () => Volatile.Read(ref _spec), clusterSize, options.InFlight, whilePopulating.Token),
             FlushAtCheckpointsAsync(export.Warm, whilePopulating.Token));
         try
         {
@@ -82,14 +82,14 @@ internal sealed class StreamRun(
         }
 
         await finalizing();
-        await DiskFinalizer.FinishAsync(hypervisor, disk, spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), cancellationToken);
+        await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), cancellationToken);
     }
 
     private async Task PopulateAsync(Populator populator, DiskExport export, CancellationToken cancellationToken)
     {
         for (long? before = null; ;)
         {
-            var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, spec.Base, cancellationToken);
+            var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, _spec.Base, cancellationToken);
             var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
             var remaining = map.Remaining(depth).ToList();
             var bytes = map.RemainingBytes(depth);
@@ -105,26 +105,6 @@ internal sealed class StreamRun(
                 throw new HypervisorException("NoProgress", $"{bytes} bytes stay in the backing chain although QEMU accepted every request to populate them.");
             before = bytes;
             await populator.PopulateAsync(remaining, depth, cancellationToken);
-        }
-    }
-
-    private async Task WatchGuestAsync(Populator populator, CancellationToken cancellationToken)
-    {
-        using var timer = new PeriodicTimer(GuestWatch.Tick, time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(cancellationToken))
-            {
-                _guest.Observe(await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken));
-                populator.SetWindow(_guest.WindowFor(_policy));
-            }
-        }
-        catch (Exception exception) when (exception is OperationCanceledException or HostUnreachableException
-            or HypervisorException or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
-        {
-            // Without its counters the guest counts as at work: the window of a stream that cannot see must be the kind one.
-            if (_policy == StreamPolicy.Adaptive)
-                populator.SetWindow(PopulateWindow.Narrow);
         }
     }
 

@@ -36,10 +36,18 @@ internal sealed class HostedService : WebApplicationFactory<Program>
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("streamservice-test-").FullName;
 
+    /// <summary>What is to be configured besides.</summary>
+    public Dictionary<string, string> Settings { get; } = [];
+
+    /// <summary>The database, for another service to go on with.</summary>
+    public string ConnectionString => $"Data Source={Path.Combine(_folder, "streams.db")}";
+
     protected override void ConfigureWebHost(IWebHostBuilder builder)
     {
-        builder.UseSetting("StreamService:Storage:ConnectionString", $"Data Source={Path.Combine(_folder, "streams.db")}");
+        builder.UseSetting("StreamService:Storage:ConnectionString", ConnectionString);
         builder.UseSetting("StreamService:RuntimeDirectory", Path.Combine(_folder, "run"));
+        foreach (var (key, value) in Settings)
+            builder.UseSetting(key, value);
     }
 
     protected override void Dispose(bool disposing)

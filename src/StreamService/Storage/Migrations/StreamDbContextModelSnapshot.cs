@@ -17,6 +17,31 @@ namespace StreamService.Storage.Migrations
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
+            modelBuilder.Entity("StreamService.Storage.BudgetRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("BytesPerSecond")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Match")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Scope")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Windows")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("Budgets", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.IdempotencyRecord", b =>
                 {
                     b.Property<string>("Key")
@@ -99,6 +124,9 @@ namespace StreamService.Storage.Migrations
                     b.Property<string>("IdempotencyKey")
                         .HasColumnType("TEXT");
 
+                    b.Property<long>("MinBandwidth")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("Mode")
                         .IsRequired()
                         .HasMaxLength(32)
@@ -141,6 +169,9 @@ namespace StreamService.Storage.Migrations
                     b.Property<string>("Target")
                         .IsRequired()
                         .HasColumnType("TEXT");
+
+                    b.Property<double?>("TargetLatencyMs")
+                        .HasColumnType("REAL");
 
                     b.Property<long>("UpdatedAt")
                         .HasColumnType("INTEGER");

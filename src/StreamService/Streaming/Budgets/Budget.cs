@@ -1,0 +1,192 @@
+namespace StreamService.Streaming.Budgets;
+
+/// <summary>One budget at work: its members' requests wait in a <see cref="FairQueue"/>, a timer lets them go.</summary>
+internal sealed class Budget : IDisposable
+{
+    /// <summary>Who asked for nothing for so long leaves its share to the others, also in the size of their requests.</summary>
+    private static readonly TimeSpan AbsentAfter = TimeSpan.FromSeconds(1);
+
+    /// <summary>How often the sum of the weights is taken anew: it only sizes requests.</summary>
+    private static readonly TimeSpan WeighEvery = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Timers count in milliseconds; asked for less, they would spin.</summary>
+    private static readonly TimeSpan ShortestWait = TimeSpan.FromMilliseconds(1);
+
+    private static readonly TimeSpan LongestWait = TimeSpan.FromDays(1);
+
+    private readonly TimeProvider _time;
+    private readonly Lock _lock = new();
+    private readonly FairQueue _queue;
+    private readonly HashSet<BudgetMember> _members = [];
+    private readonly ITimer _timer;
+    private long _weighedAt;
+    private int _weights;
+    private bool _dissolved;
+
+    public Budget(BudgetDefinition definition, TimeProvider time)
+    {
+        _time = time;
+        Definition = definition;
+        _queue = new FairQueue(definition.PaceAt(time.GetUtcNow()), time);
+        _timer = time.CreateTimer(_ => Serve(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    public BudgetDefinition Definition { get; private set; }
+
+    /// <summary>The pace at present, in bytes per second; 0 is unlimited.</summary>
+    public long BytesPerSecond
+    {
+        get
+        {
+            lock (_lock)
+                return _queue.BytesPerSecond;
+        }
+    }
+
+    /// <summary>Streams that share it at present.</summary>
+    public int Members
+    {
+        get
+        {
+            lock (_lock)
+                return _members.Count;
+        }
+    }
+
+    /// <summary>Adds a stream.</summary>
+    public BudgetMember Join(int weight, int clusterSize)
+    {
+        var member = new BudgetMember(this, weight, clusterSize) { AskedAt = _time.GetTimestamp() };
+        lock (_lock)
+        {
+            _members.Add(member);
+            Weigh();
+        }
+        return member;
+    }
+
+    /// <summary>Takes over another definition of the same scope, or the present one's pace of this time of day, at once.</summary>
+    public void Update(BudgetDefinition definition)
+    {
+        lock (_lock)
+        {
+            Definition = definition;
+            _queue.BytesPerSecond = definition.PaceAt(_time.GetUtcNow());
+        }
+        Serve();
+    }
+
+    /// <summary>Ends it: whoever waits may go, and nobody waits any more.</summary>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _dissolved = true;
+            _queue.BytesPerSecond = 0;
+        }
+        Serve();
+        _timer.Dispose();
+    }
+
+    internal async ValueTask WaitAsync(BudgetMember member, int bytes, CancellationToken cancellationToken)
+    {
+        FairRequest request;
+        lock (_lock)
+        {
+            member.AskedAt = _time.GetTimestamp();
+            if (_dissolved || !_members.Contains(member))
+                return;
+            request = _queue.Enqueue(member.Fair, bytes);
+        }
+        Serve();
+        if (request.Granted.Task.IsCompleted)
+            return;
+        await using var withdrawal = cancellationToken.Register(() =>
+        {
+            lock (_lock)
+                _queue.Withdraw(request);
+            request.Granted.TrySetCanceled(cancellationToken);
+        });
+        await request.Granted.Task;
+    }
+
+    internal int RequestSize(BudgetMember member)
+    {
+        lock (_lock)
+        {
+            if (_queue.BytesPerSecond == 0)
+                return SectorThrottle.RequestSizeFor(0, member.ClusterSize);
+            if (_time.GetElapsedTime(_weighedAt) >= WeighEvery)
+                Weigh();
+            var share = (double)_queue.BytesPerSecond * member.Fair.Weight / Math.Max(_weights, member.Fair.Weight);
+            return SectorThrottle.RequestSizeFor(Math.Max(1, (long)share), member.ClusterSize);
+        }
+    }
+
+    internal void SetWeight(BudgetMember member, int weight)
+    {
+        lock (_lock)
+        {
+            FairQueue.SetWeight(member.Fair, weight);
+            Weigh();
+        }
+    }
+
+    internal void Leave(BudgetMember member)
+    {
+        lock (_lock)
+        {
+            if (member.Fair.Pending is { } pending)
+            {
+                _queue.Withdraw(pending);
+                pending.Granted.TrySetResult();
+            }
+            _members.Remove(member);
+            Weigh();
+        }
+        Serve();
+    }
+
+    private void Weigh()
+    {
+        _weighedAt = _time.GetTimestamp();
+        _weights = _members
+            .Where(member => member.Fair.Pending is not null || _time.GetElapsedTime(member.AskedAt, _weighedAt) < AbsentAfter)
+            .Sum(member => member.Fair.Weight);
+    }
+
+    private void Serve()
+    {
+        var granted = new List<FairRequest>();
+        lock (_lock)
+        {
+            if (_queue.Serve(granted) is { } wait)
+                _timer.Change(wait < ShortestWait ? ShortestWait : wait > LongestWait ? LongestWait : wait, Timeout.InfiniteTimeSpan);
+        }
+        foreach (var request in granted)
+            request.Granted.TrySetResult();
+    }
+}
+
+/// <summary>One stream's membership in one budget.</summary>
+internal sealed class BudgetMember(Budget budget, int weight, int clusterSize) : IDisposable
+{
+    public Budget Budget { get; } = budget;
+
+    internal FairMember Fair { get; } = new(weight);
+
+    /// <summary>The smallest useful request, in bytes.</summary>
+    internal int ClusterSize { get; } = clusterSize;
+
+    internal long AskedAt { get; set; }
+
+    /// <summary>How many bytes the next request should ask for at the most: follows the share that is to be expected.</summary>
+    public int NextRequestSize => Budget.RequestSize(this);
+
+    /// <summary>Returns when the budget lets a request of that size go.</summary>
+    public ValueTask WaitAsync(int bytes, CancellationToken cancellationToken) => Budget.WaitAsync(this, bytes, cancellationToken);
+
+    public void SetWeight(int weight) => Budget.SetWeight(this, weight);
+
+    public void Dispose() => Budget.Leave(this);
+}

@@ -1,0 +1,163 @@
+namespace StreamService.Streaming.Budgets;
+
+/// <summary>
+/// Shares one pace among members by weight: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) in front of a
+/// byte bucket. Requests go in the order of their start tags <c>S = max(V, F)</c>, where <c>V</c> is the tag of the request that
+/// went last and <c>F</c> the member's own finish tag, which each request raises by its bytes over the member's weight.
+/// </summary>
+/// <remarks>
+/// What a member leaves unused goes to the others at once: who asks for nothing is not in line. In any window of time no more
+/// than the pace times that window, one request, and <see cref="Credit"/> plus <see cref="CatchUp"/> goes out.
+/// Not safe for several threads; <see cref="Budget"/> holds the lock.
+/// </remarks>
+internal sealed class FairQueue
+{
+    /// <summary>How much of the pace an idle queue may have saved: what a timer that fires late needs to be made up for.</summary>
+    public static readonly TimeSpan Credit = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>
+    /// What late timers cost beyond the credit is paid back at this part of the pace, slowly enough that no window of 200 ms
+    /// shows more of it than <see cref="CatchUp"/>.
+    /// </summary>
+    private const double CatchUpShare = 0.02;
+
+    /// <summary>The most that paying back adds to any 200 ms.</summary>
+    public static readonly TimeSpan CatchUp = TimeSpan.FromMilliseconds(200 * CatchUpShare);
+
+    /// <summary>What is owed beyond this was not lateness but a machine that stood still.</summary>
+    private static readonly TimeSpan LongestArrears = TimeSpan.FromMilliseconds(250);
+
+    private readonly TimeProvider _time;
+    private readonly SortedSet<FairRequest> _line = new(FairRequest.InOrder);
+    private long _bytesPerSecond;
+    private double _balance;
+    private double _arrears;
+    private double _virtualTime;
+    private long _accountedAt;
+    private long _sequence;
+
+    /// <param name="bytesPerSecond">0 is unlimited.</param>
+    public FairQueue(long bytesPerSecond, TimeProvider time)
+    {
+        _time = time;
+        _bytesPerSecond = bytesPerSecond;
+        _accountedAt = time.GetTimestamp();
+    }
+
+    /// <summary>Requests in line.</summary>
+    public int Waiting => _line.Count;
+
+    /// <summary>The pace in bytes per second; 0 is unlimited. A change counts from this moment on.</summary>
+    public long BytesPerSecond
+    {
+        get => _bytesPerSecond;
+        set
+        {
+            if (value == _bytesPerSecond)
+                return;
+            Account();
+            // A debt is time to wait at the old pace: in bytes it would be hours at a slower one.
+            if (_balance < 0 && _bytesPerSecond > 0 && value > 0)
+                _balance *= Math.Min(1, (double)value / _bytesPerSecond);
+            if (value == 0)
+                _balance = 0;
+            _arrears = 0;
+            _bytesPerSecond = value;
+        }
+    }
+
+    /// <summary>Puts a request in line.</summary>
+    public FairRequest Enqueue(FairMember member, int bytes)
+    {
+        // What passes while nobody waits is saved as credit, not owed.
+        if (_line.Count == 0)
+            Account();
+        var request = new FairRequest(member, bytes, Math.Max(_virtualTime, member.FinishTag), _sequence++);
+        member.FinishTag = request.FinishTag;
+        member.Pending = request;
+        _line.Add(request);
+        return request;
+    }
+
+    /// <summary>Takes a request out of the line that nobody waits for any more; the member has not used its turn.</summary>
+    public void Withdraw(FairRequest request)
+    {
+        if (!_line.Remove(request))
+            return;
+        request.Member.FinishTag = request.StartTag;
+        request.Member.Pending = null;
+    }
+
+    /// <summary>Changes a member's weight; counts for a request in line already.</summary>
+    public static void SetWeight(FairMember member, int weight)
+    {
+        member.Weight = weight;
+        if (member.Pending is { } pending)
+            member.FinishTag = pending.FinishTag;
+    }
+
+    /// <summary>Lets go what may go by now, in order. Returns how long until the next may; null while nobody waits.</summary>
+    public TimeSpan? Serve(ICollection<FairRequest> granted)
+    {
+        Account();
+        while (_line.Count > 0 && (_bytesPerSecond == 0 || _balance >= 0))
+        {
+            var request = _line.Min!;
+            _line.Remove(request);
+            request.Member.Pending = null;
+            _virtualTime = Math.Max(_virtualTime, request.StartTag);
+            if (_bytesPerSecond > 0)
+                _balance -= request.Bytes;
+            granted.Add(request);
+        }
+        return _line.Count == 0 ? null : TimeSpan.FromSeconds(-_balance / _bytesPerSecond);
+    }
+
+    private void Account()
+    {
+        var now = _time.GetTimestamp();
+        var seconds = _time.GetElapsedTime(_accountedAt, now).TotalSeconds;
+        _accountedAt = now;
+        if (_bytesPerSecond == 0)
+            return;
+        var due = _bytesPerSecond * seconds;
+        var back = Math.Min(_arrears, due * CatchUpShare);
+        _arrears -= back;
+        _balance += due + back;
+        var over = _balance - _bytesPerSecond * Credit.TotalSeconds;
+        if (over <= 0)
+            return;
+        _balance -= over;
+        if (_line.Count > 0)
+            _arrears = Math.Min(_arrears + over, _bytesPerSecond * LongestArrears.TotalSeconds);
+    }
+}
+
+/// <summary>Who shares in a <see cref="FairQueue"/>.</summary>
+/// <param name="weight">Its share against the others', at least 1.</param>
+internal sealed class FairMember(int weight)
+{
+    public int Weight { get; set; } = weight;
+    public double FinishTag { get; set; }
+
+    /// <summary>Its request in line. A member has one at a time: a stream asks for its next request when the last has gone.</summary>
+    public FairRequest? Pending { get; set; }
+}
+
+/// <summary>One request in line.</summary>
+internal sealed class FairRequest(FairMember member, int bytes, double startTag, long sequence)
+{
+    /// <summary>By start tag; of two alike the one that came first.</summary>
+    public static readonly IComparer<FairRequest> InOrder = Comparer<FairRequest>.Create((a, b) =>
+        a.StartTag.CompareTo(b.StartTag) is not 0 and var order ? order : a._sequence.CompareTo(b._sequence));
+
+    private readonly long _sequence = sequence;
+
+    public FairMember Member { get; } = member;
+    public int Bytes { get; } = bytes;
+    public double StartTag { get; } = startTag;
+    public double FinishTag => StartTag + (double)Bytes / Member.Weight;
+
+    /// <summary>Completed when it may go.</summary>
+    public TaskCompletionSource Granted { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+}

@@ -1,0 +1,70 @@
+using StreamService.Hypervisors;
+
+namespace StreamService.Streaming;
+
+/// <summary>Beside a run: looks at the guest device's counters every tick and has the populator keep to what they allow.</summary>
+internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, StreamPace pace, TimeProvider time)
+{
+    /// <summary>Between the first two looks: a guest at work shows in that time, and a quiet one's stream does not lose more.</summary>
+    private static readonly TimeSpan FirstTick = TimeSpan.FromMilliseconds(20);
+
+    private string? _reason;
+
+    /// <summary>Why the stream is slower than it could be, in words; null at full speed. From any thread.</summary>
+    public string? Reason => Volatile.Read(ref _reason);
+
+    /// <summary>Watches until it is cancelled. Leaves the pace as the caller's alone.</summary>
+    /// <param name="spec">The present wishes, asked for at each tick.</param>
+    public async Task RunAsync(Populator populator, Func<StreamSpec> spec, int clusterSize, int inFlight, CancellationToken cancellationToken)
+    {
+        AdaptiveController? controller = null;
+        using var timer = new PeriodicTimer(FirstTick, time);
+        try
+        {
+            do
+            {
+                var wishes = spec();
+                var limits = new AdaptiveLimits(wishes.TargetLatencyMs, wishes.MinBandwidth, wishes.Bandwidth, clusterSize, inFlight);
+                if (wishes.Policy == StreamPolicy.Fixed)
+                {
+                    controller = null;
+                    Apply(populator, new AdaptivePace(PopulateWindow.Wide(inFlight), 0, null));
+                    continue;
+                }
+                timer.Period = controller is null ? FirstTick : AdaptiveController.Tick;
+                controller ??= new AdaptiveController(limits, time);
+                controller.Limits = limits;
+                Apply(populator, await LookAsync(controller, populator, cancellationToken));
+            }
+            while (await timer.WaitForNextTickAsync(cancellationToken));
+        }
+        catch (OperationCanceledException)
+        {
+        }
+        finally
+        {
+            pace.YieldedTo = 0;
+            Volatile.Write(ref _reason, null);
+        }
+    }
+
+    private async Task<AdaptivePace> LookAsync(AdaptiveController controller, Populator populator, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return controller.Observe(await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken), populator.BytesStreamed);
+        }
+        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException
+            or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
+        {
+            return controller.Blind();
+        }
+    }
+
+    private void Apply(Populator populator, AdaptivePace next)
+    {
+        pace.YieldedTo = next.BytesPerSecond;
+        populator.SetWindow(next.Window);
+        Volatile.Write(ref _reason, next.Reason);
+    }
+}

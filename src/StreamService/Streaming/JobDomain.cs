@@ -1,0 +1,18 @@
+using StreamService.Hypervisors;
+using StreamService.Streaming.Budgets;
+
+namespace StreamService.Streaming;
+
+/// <summary>What the hypervisor says of a job's domain.</summary>
+internal static class JobDomain
+{
+    /// <summary>What decides which limits a job is under. To be asked anew for each run: chain and labels change.</summary>
+    public static async Task<StreamScope> FindScopeAsync(IHypervisor hypervisor, StreamStatus job, CancellationToken cancellationToken)
+    {
+        var domain = await hypervisor.FindDomainAsync(job.Disk.Domain.ToString(), cancellationToken)
+            ?? throw new DomainNotFoundException(job.Disk.Domain.ToString());
+        var disk = domain.FindDisk(job.Disk.Target) ?? throw new DiskNotFoundException(domain.Name, job.Disk.Target);
+        var streamed = disk.BackingChain.TakeWhile(image => image.Source != job.Spec.Base);
+        return new StreamScope(job.Disk.Host, streamed.Select(image => ImageSource.Of(image.Source)).ToHashSet(), domain.Labels.ToHashSet());
+    }
+}
