@@ -11,7 +11,7 @@ public sealed class ConfigurationTests
     [InlineData("http://localhost:5000;https://LOCALHOST:5001")]
     [InlineData("http://unix:/run/streamservice.sock")]
     [InlineData("")]
-    public void Loopback_is_listened_on(string urls) => Refuse(("urls", urls));
+    public void Loopback_is_listened_on(string urls) => Assert.Empty(Faults(("urls", urls)));
 
     [Theory]
     [InlineData("http://0.0.0.0:80")]
@@ -23,24 +23,31 @@ public sealed class ConfigurationTests
     [InlineData("http://streams.example.org")]
     public void Anything_else_is_refused_by_name(string url)
     {
-        var refused = Assert.Throws<InvalidOperationException>(() => Refuse(("urls", $"http://127.0.0.1:1; {url}")));
-        Assert.Contains(url, refused.Message, StringComparison.Ordinal);
-        Assert.DoesNotContain("127.0.0.1:1 ", refused.Message, StringComparison.Ordinal);
-        Assert.Throws<InvalidOperationException>(() => Refuse(("Kestrel:Endpoints:Public:Url", url)));
+        Assert.Contains(url, Assert.Single(Faults(("urls", $"http://127.0.0.1:1; {url}"))), StringComparison.Ordinal);
+        Assert.Contains(url, Assert.Single(Faults(("Kestrel:Endpoints:Public:Url", url))), StringComparison.Ordinal);
     }
 
     [Fact]
     public void All_open_addresses_are_named_at_once()
     {
-        var refused = Assert.Throws<InvalidOperationException>(() => Refuse(
-            ("http_ports", "8080;8081"), ("https_ports", "8443"), ("Kestrel:Endpoints:A:Url", "http://10.0.0.1:1"), ("Kestrel:Endpoints:B:Url", "http://127.0.0.1:2")));
+        var faults = Faults(
+            ("http_ports", "8080;8081"), ("https_ports", "8443"), ("Kestrel:Endpoints:A:Url", "http://10.0.0.1:1"), ("Kestrel:Endpoints:B:Url", "http://127.0.0.1:2"));
         foreach (var open in new[] { "http://*:8080", "http://*:8081", "https://*:8443", "http://10.0.0.1:1" })
-            Assert.Contains(open, refused.Message, StringComparison.Ordinal);
-        Assert.DoesNotContain("127.0.0.1:2", refused.Message, StringComparison.Ordinal);
+            Assert.Single(faults, fault => fault.Contains($" {open} ", StringComparison.Ordinal));
+        Assert.Equal(4, faults.Count);
     }
 
     [Fact]
-    public void Ports_alone_count_for_nothing_where_addresses_are_given() => Refuse(("http_ports", "8080"), ("urls", "http://127.0.0.1:1"));
+    public void Faults_of_the_options_and_open_addresses_are_told_together()
+    {
+        var faults = Faults(("urls", "http://10.0.0.1:1"), ("StreamService:Hosts:0:Uri", "ftp://x"), ("StreamService:Streaming:InFlight", "99"));
+        Assert.Equal(4, faults.Count);
+        Assert.Contains("xml", Assert.Single(Faults(("StreamService:LogFormat", "xml"))), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Ports_alone_count_for_nothing_where_addresses_are_given() =>
+        Assert.Empty(Faults(("http_ports", "8080"), ("urls", "http://127.0.0.1:1")));
 
     [Fact]
     public void Defaults_are_valid_and_so_are_local_libvirt_URIs() => Assert.True(new StreamServiceOptionsValidator().Validate(null, new StreamServiceOptions
@@ -80,6 +87,6 @@ public sealed class ConfigurationTests
         Assert.Equal(15, result.Failures!.Count());
     }
 
-    private static void Refuse(params (string Key, string Value)[] settings) => ListenAddresses.RefuseOpenOnes(
+    private static IReadOnlyList<string> Faults(params (string Key, string Value)[] settings) => StartupFaults.Find(
         new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value))).Build());
 }
