@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using StreamService.Hypervisors;
 
 namespace StreamService.Configuration;
 
@@ -29,7 +30,10 @@ public sealed class HostOptions
     /// <summary>What callers call it.</summary>
     public string Name { get; set; } = "";
 
-    /// <summary>A libvirt URI, for example <c>qemu:///system</c>.</summary>
+    /// <summary>
+    /// A libvirt URI, for example <c>qemu:///system</c>; or monitor sockets of QEMU or qemu-storage-daemon,
+    /// <c>qmp+unix:///path/to.sock</c> for one, <c>qmp+unix:///folder/*.sock</c> for all of a folder.
+    /// </summary>
     public string Uri { get; set; } = "";
 }
 
@@ -90,8 +94,13 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 yield return $"StreamService:Hosts:{i}:Uri is missing.";
             else if (!Uri.TryCreate(host.Uri, UriKind.Absolute, out var uri))
                 yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is not a URI.";
+            else if (QmpHypervisor.Takes(uri, out var fault))
+            {
+                if (fault is not null)
+                    yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' {fault}.";
+            }
             else if (uri.Scheme != "qemu")
-                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system or qemu:///session.";
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session or qmp+unix:///folder/*.sock.";
         }
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";

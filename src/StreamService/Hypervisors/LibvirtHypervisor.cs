@@ -9,12 +9,11 @@ namespace StreamService.Hypervisors;
 /// One connection, opened again whenever it is lost. What libvirt says is kept for half a second at the most, and dropped
 /// as soon as an event names the domain.
 /// </remarks>
-public sealed class LibvirtHypervisor : IHypervisor
+public sealed partial class LibvirtHypervisor : IHypervisor
 {
     private static readonly TimeSpan Lifetime = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestReconnectDelay = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan PullPoll = TimeSpan.FromMilliseconds(50);
 
     private readonly string _name;
     private readonly string _uri;
@@ -116,9 +115,10 @@ public sealed class LibvirtHypervisor : IHypervisor
             new Monitor(this, domain),
             cache.Domain.Name,
             Path.Combine(_runtimeDirectory, $"{domain}.sock"),
+            daemonSocket: null,
             _time,
             _logger));
-        return await TranslateAsync(() => server.LeaseAsync(target, alias, cancellationToken));
+        return await TranslateAsync(() => server.LeaseAsync(target, token => FindNodeAsync(domain, alias, token), cancellationToken));
     }
 
     /// <inheritdoc/>
@@ -126,33 +126,6 @@ public sealed class LibvirtHypervisor : IHypervisor
         await CallAsync(domain, handle => handle.GetBlockJobInfoAsync(target, cancellationToken), cancellationToken) is { } job
             ? new BlockJobInfo(job.Type.ToString().ToLowerInvariant(), job.Current, job.End)
             : null;
-
-    /// <inheritdoc/>
-    public async Task DropBackingLinkAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
-    {
-        var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
-        HypervisorLog.DroppingBackingLink(_logger, cache.Domain.Name, target, baseImage);
-        if (await FindBlockJobAsync(domain, target, cancellationToken) is null)
-            await PullAsync(domain, disk, baseImage, cancellationToken);
-        try
-        {
-            while (await FindBlockJobAsync(domain, target, cancellationToken) is not null)
-                await Task.Delay(PullPoll, _time, cancellationToken);
-        }
-        catch (OperationCanceledException)
-        {
-            await CallAsync(domain, async handle =>
-            {
-                await handle.BlockJobAbortAsync(target, async: true, pivot: false, CancellationToken.None);
-                return true;
-            }, CancellationToken.None);
-            throw;
-        }
-        finally
-        {
-            Forget(domain);
-        }
-    }
 
     /// <inheritdoc/>
     public async Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken)
@@ -163,24 +136,13 @@ public sealed class LibvirtHypervisor : IHypervisor
             TimeSpan.FromMicroseconds((stats.ReadNanoseconds + stats.WriteNanoseconds + stats.FlushNanoseconds) / 1000.0));
     }
 
-    private async Task PullAsync(Guid domain, DomainDisk disk, string? baseImage, CancellationToken cancellationToken)
+    private async Task<string> FindNodeAsync(Guid domain, string alias, CancellationToken cancellationToken)
     {
-        string? baseName = null;
-        if (baseImage is not null)
-        {
-            // By number, so that no two images of one name are mistaken for each other.
-            var index = disk.BackingChain.FirstOrDefault(image => image.Source == baseImage)?.Index
-                ?? throw new HypervisorException("BaseNotInChain", $"libvirt knows no image '{baseImage}' below disk '{disk.Target}'.");
-            baseName = $"{disk.Target}[{index}]";
-        }
-        await CallAsync(domain, async handle =>
-        {
-            if (baseName is null)
-                await handle.BlockPullAsync(disk.Target, 0, cancellationToken);
-            else
-                await handle.BlockRebaseAsync(disk.Target, baseName, cancellationToken: cancellationToken);
-            return true;
-        }, cancellationToken);
+        var monitor = new Monitor(this, domain);
+        var devices = await monitor.QueryBlockAsync(cancellationToken);
+        var graph = await monitor.QueryBlockGraphAsync(cancellationToken);
+        return ActiveLayer.Find(devices, graph, alias)?.NodeName
+            ?? throw new HypervisorException("DeviceNotFound", $"QEMU has no medium in device '{alias}' of domain {domain}.");
     }
 
     private async Task<(DomainCache Cache, DomainDisk Disk)> FindDiskAsync(Guid domain, string target, CancellationToken cancellationToken)
@@ -228,7 +190,7 @@ public sealed class LibvirtHypervisor : IHypervisor
         var disks = new List<DiskInfo>();
         foreach (var disk in xml.Disks)
         {
-            var image = devices.FirstOrDefault(device => disk.Alias is { } alias && device.Qdev is { } path && path.Split('/').Contains(alias))?.Inserted?.Image;
+            var image = devices.FirstOrDefault(device => disk.Alias is { } alias && device.HasAlias(alias))?.Inserted?.Image;
             var readOnly = disk.ReadOnly || disk.Device is not ("disk" or "lun");
             disks.Add(new DiskInfo(
                 disk.Target,
