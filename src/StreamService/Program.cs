@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Mvc;
+using Microsoft.AspNetCore.Mvc.ModelBinding.Metadata;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Serilog;
@@ -44,7 +45,14 @@ builder.Services.AddHostedService<ProgressPublisher>();
 builder.Services.AddSignalR().AddJsonProtocol(options => ConfigureJson(options.PayloadSerializerOptions));
 
 // The API.
-builder.Services.AddControllers(options => options.SuppressAsyncSuffixInActionNames = false)
+builder.Services.AddControllers(options =>
+    {
+        options.SuppressAsyncSuffixInActionNames = false;
+        options.ModelBinderProviders.Insert(0, new EnumNameBinder.Provider());
+        // Every fault at once, and each under the name that the caller knows.
+        options.ValidateComplexTypesIfChildValidationFails = true;
+        options.ModelMetadataDetailsProviders.Add(new SystemTextJsonValidationMetadataProvider());
+    })
     .AddJsonOptions(options => ConfigureJson(options.JsonSerializerOptions))
     .ConfigureApiBehaviorOptions(options => options.InvalidModelStateResponseFactory = RequestFaults.Answer);
 builder.Services.AddOptions<MvcOptions>().Configure<IOptions<JsonOptions>>((mvc, json) =>
@@ -81,6 +89,7 @@ static void ConfigureJson(JsonSerializerOptions options)
     options.PropertyNamingPolicy = JsonNamingPolicy.CamelCase;
     options.Converters.Add(new UtcTimeConverter());
     options.UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow;
+    options.NumberHandling = JsonNumberHandling.Strict;
 }
 
 /// <summary>The entry point, named so that tests can host it.</summary>

@@ -18,10 +18,13 @@ public static class DiskPath
     {
         var target = context.Features.Get<IHttpRequestFeature>()?.RawTarget ?? "";
         var segments = target.Split('?', 2)[0].Split('/');
-        var disks = Array.FindIndex(segments, segment => segment.Equals("disks", StringComparison.OrdinalIgnoreCase));
-        return disks >= 0 && disks + 1 < segments.Length
-            ? Uri.UnescapeDataString(segments[disks + 1])
-            : (string?)context.GetRouteValue("path") ?? "";
+        // domains/{id}/disks/{path}: by its place, for a domain may be called "disks".
+        for (var i = 0; i + 3 < segments.Length; i++)
+            if (Is(segments[i], "domains") && Is(segments[i + 2], "disks"))
+                return Uri.UnescapeDataString(segments[i + 3]);
+        return (string?)context.GetRouteValue("path") ?? "";
+
+        static bool Is(string segment, string name) => segment.Equals(name, StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>The URL at which the disk's status is found.</summary>

@@ -41,7 +41,7 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
             export.Size,
             disk.ClusterSize,
             map.PopulatedBytes,
-            map.Remaining().Sum(extent => extent.Length),
+            map.RemainingBytes(),
             buckets is null ? [.. map.Extents.Select(ExtentView.From)] : null,
             buckets is { } count ? map.PopulatedFractions(count) : null);
     }

@@ -84,7 +84,7 @@ public enum RequestedState
 }
 
 /// <summary>The body of PATCH …/stream; members left out stay as they are.</summary>
-public sealed class StreamChangeRequest : IValidatableObject
+public sealed class StreamChangeRequest
 {
     /// <summary>Bytes per second; 0 is unlimited.</summary>
     [Range(0, StreamRequest.LargestBandwidth, ErrorMessage = "must be 0 (unlimited) to 1125899906842624 bytes per second.")]
@@ -97,16 +97,17 @@ public sealed class StreamChangeRequest : IValidatableObject
     /// <summary>Pauses or resumes.</summary>
     public RequestedState? State { get; set; }
 
-    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    /// <exception cref="InvalidRequestException">It changes nothing.</exception>
+    internal StreamChange ToChange()
     {
+        // Not among the validations: a member that could not be read is not there either, and is its own fault.
         if (Bandwidth is null && Policy is null && Priority is null && State is null)
-            yield return new ValidationResult("The request changes nothing: give bandwidth, policy, priority or state.", [""]);
+            throw new InvalidRequestException("", "The request changes nothing: give bandwidth, policy, priority or state.");
+        return new(Bandwidth, Policy, Priority, State switch
+        {
+            RequestedState.Paused => true,
+            RequestedState.Running => false,
+            _ => null,
+        });
     }
-
-    internal StreamChange ToChange() => new(Bandwidth, Policy, Priority, State switch
-    {
-        RequestedState.Paused => true,
-        RequestedState.Running => false,
-        _ => null,
-    });
 }

@@ -23,6 +23,8 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
     /// <response code="202">full: accepted; Location is the status URL.</response>
     [HttpPost("stream")]
     [Idempotent]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]
     [ProducesResponseType<StepView>(StatusCodes.Status200OK, "application/json")]
     [ProducesResponseType<StreamStatusView>(StatusCodes.Status202Accepted, "application/json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status502BadGateway, "application/problem+json")]
@@ -43,11 +45,14 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
 
     /// <summary>Changes the disk's stream at once: bandwidth, policy, priority; pauses or resumes it.</summary>
     [HttpPatch("stream")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]
     [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
     public async Task<StreamStatusView> ChangeAsync(string id, string path, [FromBody] StreamChangeRequest request, CancellationToken cancellationToken)
     {
+        var change = request.ToChange();
         var disk = await FindAsync(id, cancellationToken);
-        return StreamStatusView.From(await manager.ChangeAsync(disk.Address, request.ToChange(), cancellationToken));
+        return StreamStatusView.From(await manager.ChangeAsync(disk.Address, change, cancellationToken));
     }
 
     /// <summary>Cancels the disk's stream. What was populated stays, and a later stream goes on from it.</summary>
@@ -68,7 +73,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
     [HttpGet("status")]
     [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
     public async Task<StreamStatusView> GetStatusAsync(string id, string path, [Range(0, long.MaxValue)] long? waitForGeneration,
-        [Range(0, 300)] double timeoutSeconds = 30, CancellationToken cancellationToken = default)
+        [Range(0.0, 300.0)] double timeoutSeconds = 30, CancellationToken cancellationToken = default)
     {
         var (address, domainName, size) = await FindAsync(id, cancellationToken);
         var status = waitForGeneration is { } generation

@@ -13,6 +13,9 @@ namespace StreamService.Api;
 /// </summary>
 public static class StreamProblems
 {
+    /// <summary>The member that tells where the stream that is in the way can be watched.</summary>
+    private const string StatusUrl = "statusUrl";
+
     /// <summary>When a caller should try a host again, in seconds.</summary>
     private const int RetryAfterSeconds = 5;
 
@@ -53,6 +56,8 @@ public static class StreamProblems
         if (From(exception) is not { } problem)
             return false;
         context.Response.StatusCode = problem.Status!.Value;
+        if (problem.Extensions.TryGetValue(StatusUrl, out var url))
+            context.Response.Headers.Location = (string?)url;
         if (problem.Status == StatusCodes.Status503ServiceUnavailable)
             context.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         return await writer.TryWriteAsync(new ProblemDetailsContext { HttpContext = context, ProblemDetails = problem, Exception = exception });
@@ -73,6 +78,14 @@ public static class StreamProblems
             _ => "internal-error",
         };
         problem.Type = StreamProblem.TypePrefix + code;
+        problem.Detail ??= code switch
+        {
+            "not-found" => "There is nothing at this address.",
+            "method-not-allowed" => $"This address does not take {context.HttpContext.Request.Method}.",
+            "internal-error" => "A fault of the service. Its log says more, under this trace id.",
+            _ when problem.Status == StatusCodes.Status415UnsupportedMediaType => "The body must be application/json in UTF-8.",
+            _ => problem.Title,
+        };
         problem.Extensions["code"] = code;
     }
 
@@ -90,7 +103,7 @@ public static class StreamProblems
         };
         var problem = Problem(code, StatusCodes.Status409Conflict, title, refused.Message);
         if (refused.Refusal == StreamRefusal.StreamActive)
-            problem.Extensions["statusUrl"] = DiskPath.StatusUrl(refused.Disk);
+            problem.Extensions[StatusUrl] = DiskPath.StatusUrl(refused.Disk);
         return problem;
     }
 

@@ -27,7 +27,7 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
         try
         {
             using var document = await JsonDocument.ParseAsync(context.HttpContext.Request.Body,
-                new JsonDocumentOptions { MaxDepth = 16, AllowDuplicateProperties = false }, context.HttpContext.RequestAborted);
+                new JsonDocumentOptions { MaxDepth = 16 }, context.HttpContext.RequestAborted);
             // With faults in the model state the model is still returned: so its own validation adds what it finds.
             var model = Read(document.RootElement, context.ModelType, prefix: "", context.ModelState);
             return model is null ? await InputFormatterResult.FailureAsync() : await InputFormatterResult.SuccessAsync(model);
@@ -35,6 +35,12 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
         catch (JsonException exception)
         {
             context.ModelState.AddModelError("", $"The body is not valid JSON: {exception.Message}");
+            return await InputFormatterResult.FailureAsync();
+        }
+        catch (InvalidOperationException)
+        {
+            // An escaped half of a surrogate pair passes for JSON until its text is asked for.
+            context.ModelState.AddModelError("", "The body holds text that is not valid Unicode.");
             return await InputFormatterResult.FailureAsync();
         }
     }
@@ -48,10 +54,13 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
         }
         var contract = _options.GetTypeInfo(type);
         var model = contract.CreateObject!();
+        var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var member in element.EnumerateObject())
         {
             var name = prefix.Length == 0 ? member.Name : $"{prefix}.{member.Name}";
-            if (contract.Properties.FirstOrDefault(property => property.Name == member.Name) is not { Set: { } set } property)
+            if (!seen.Add(member.Name))
+                faults.AddModelError(name, "is given more than once.");
+            else if (contract.Properties.FirstOrDefault(property => property.Name == member.Name) is not { Set: { } set } property)
                 faults.AddModelError(name, "is not a member of this request.");
             else
                 ReadMember(member.Value, property, set, model, name, faults);
@@ -71,10 +80,10 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
         }
         else if (type.IsEnum)
         {
-            if (TryReadEnum(value, type, out var member))
+            if (value.ValueKind == JsonValueKind.String && EnumNames.Find(type, value.ValueEquals) is { } member)
                 set(model, member);
             else
-                faults.AddModelError(name, $"must be one of {string.Join(", ", Enum.GetNames(type).Select(JsonNamingPolicy.CamelCase.ConvertName))}; was {Show(value)}.");
+                faults.AddModelError(name, EnumNames.Fault(type, Show(value)));
         }
         else if (type.IsClass && type != typeof(string))
         {
@@ -92,14 +101,6 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
                 faults.AddModelError(name, $"must be {Describe(type)}; was {Show(value)}.");
             }
         }
-    }
-
-    private static bool TryReadEnum(JsonElement value, Type type, out object? member)
-    {
-        member = value.ValueKind == JsonValueKind.String
-            ? Enum.GetNames(type).Where(name => JsonNamingPolicy.CamelCase.ConvertName(name) == value.GetString()).Select(name => Enum.Parse(type, name)).FirstOrDefault()
-            : null;
-        return member is not null;
     }
 
     private static string Describe(Type type) =>

@@ -31,8 +31,9 @@ public sealed class HostOptions
     public string Name { get; set; } = "";
 
     /// <summary>
-    /// A libvirt URI, for example <c>qemu:///system</c>; or monitor sockets of QEMU or qemu-storage-daemon,
-    /// <c>qmp+unix:///path/to.sock</c> for one, <c>qmp+unix:///folder/*.sock</c> for all of a folder.
+    /// A libvirt URI, for example <c>qemu:///system</c>, or <c>qemu+unix:///system?socket=…</c> where its socket lies elsewhere;
+    /// or monitor sockets of QEMU or qemu-storage-daemon, <c>qmp+unix:///path/to.sock</c> for one,
+    /// <c>qmp+unix:///folder/*.sock</c> for all of a folder.
     /// </summary>
     public string Uri { get; set; } = "";
 }
@@ -99,8 +100,8 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 if (fault is not null)
                     yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' {fault}.";
             }
-            else if (uri.Scheme != "qemu")
-                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session or qmp+unix:///folder/*.sock.";
+            else if (uri.Scheme is not ("qemu" or "qemu+unix"))
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session, qemu+unix:///system?socket=… or qmp+unix:///folder/*.sock.";
         }
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";

@@ -14,6 +14,8 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private static readonly TimeSpan Lifetime = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestReconnectDelay = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
+    // Of the codes that come with them none says it: how libvirt puts it that QEMU has ended, before the call or during it.
+    private static readonly string[] EndOfQemu = ["domain is not running", "Unable to read from monitor", "Unable to write to monitor", "End of file from qemu monitor"];
 
     private readonly string _name;
     private readonly string _uri;
@@ -22,6 +24,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<Guid, DomainCache> _domains = new();
     private readonly ConcurrentDictionary<Guid, NbdServer> _nbdServers = new();
+    private readonly ConcurrentDictionary<Guid, SemaphoreSlim> _pulls = new();
     private readonly ExpiringValue<IReadOnlyList<DomainSummary>> _summaries;
     private HostInfo _info;
     private LibvirtConnection? _connection;
@@ -118,7 +121,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
             daemonSocket: null,
             _time,
             _logger));
-        return await TranslateAsync(() => server.LeaseAsync(target, token => FindNodeAsync(domain, alias, token), cancellationToken));
+        return await TranslateAsync(() => server.LeaseAsync(target, token => FindNodeAsync(domain, alias, token), cancellationToken), domain);
     }
 
     /// <inheritdoc/>
@@ -220,7 +223,8 @@ public sealed partial class LibvirtHypervisor : IHypervisor
 
     private async Task<long> FindSizeAsync(Guid domain, DomainDisk disk, CancellationToken cancellationToken)
     {
-        if (disk.Source is null)
+        // Not while it runs: libvirt would send query-named-block-nodes (see BeginNativeJobAsync).
+        if (disk.Source is null || disk.Alias is not null)
             return 0;
         try
         {
@@ -328,10 +332,9 @@ public sealed partial class LibvirtHypervisor : IHypervisor
             _domains.TryRemove(id, out _);
             throw new DomainNotFoundException(id.ToString());
         }
-        catch (LibvirtException exception) when (exception.Code == LibvirtErrorCode.OperationInvalid && domain is { } id
-            && exception.Message.Contains("not running", StringComparison.Ordinal))
+        catch (LibvirtException exception) when (domain is not null && EndOfQemu.Any(words => exception.Message.Contains(words, StringComparison.Ordinal)))
         {
-            throw new DomainNotRunningException(id.ToString());
+            throw new DomainNotRunningException(domain.ToString()!);
         }
         catch (LibvirtException exception)
         {

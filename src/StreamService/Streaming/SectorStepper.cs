@@ -59,7 +59,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
                 at += part;
             }
 
-        var next = FirstRemaining(map, end, baseDepth)
+        var next = map.NextRemaining(end, baseDepth)
             ?? await FindRemainingAsync(nbd, map.Offset + map.Length, size, baseDepth, cancellationToken)
             ?? await FindRemainingAsync(nbd, 0, begin, baseDepth, cancellationToken);
         lock (session)
@@ -136,18 +136,10 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
         for (var reach = LookAhead * 8; begin < end; reach *= 8)
         {
             var map = await AllocationMap.ReadAsync(nbd, begin, Math.Min(reach, end - begin), cancellationToken);
-            if (FirstRemaining(map, begin, baseDepth) is { } found)
+            if (map.NextRemaining(begin, baseDepth) is { } found)
                 return found;
             begin += map.Length;
         }
-        return null;
-    }
-
-    private static long? FirstRemaining(AllocationMap map, long from, int baseDepth)
-    {
-        foreach (var extent in map.Remaining(baseDepth))
-            if (extent.End > from)
-                return Math.Max(extent.Offset, from);
         return null;
     }
 

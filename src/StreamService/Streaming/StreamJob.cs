@@ -1,7 +1,6 @@
 using System.Threading.Channels;
 using StreamService.Configuration;
 using StreamService.Hypervisors;
-using StreamService.Qemu.Nbd;
 using StreamService.Storage;
 
 namespace StreamService.Streaming;
@@ -46,6 +45,7 @@ public sealed class StreamJob
     private CancellationTokenSource? _runStop;
     private long _streamedBefore;
     private long _durableBefore;
+    private long? _remainingExpected;
     private bool _pauseAsked;
     private bool _cancelAsked;
     private long _recordedAt;
@@ -153,6 +153,7 @@ public sealed class StreamJob
     private async Task<Exception?> RunOnceAsync(CancellationToken stopping)
     {
         using var stop = _runStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        _remainingExpected = _status.BytesRemaining;
         var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _throttle, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
@@ -161,21 +162,20 @@ public sealed class StreamJob
         try
         {
             await running;
-            Settle(lostUnflushed: false);
+            Settle();
             await EnterAsync(StreamState.Completed);
             return null;
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            Settle(lostUnflushed: false);
+            Settle();
             if (stopping.IsCancellationRequested)
                 await RecordAsync();
             return null;
         }
         catch (Exception exception)
         {
-            // With QEMU gone, what no flush had saved is gone from the overlay.
-            Settle(lostUnflushed: exception is not NbdCommandException && !(await DomainRunsAsync(stopping)));
+            Settle();
             return exception;
         }
         finally
@@ -228,31 +228,17 @@ public sealed class StreamJob
 
     private async Task HandleAsync(Exception fault, int attempt, CancellationToken stopping)
     {
-        switch (fault)
+        if (StreamFaults.FindEnd(fault, _status.Spec.OnError) is { } error)
         {
-            case DomainNotFoundException:
-                await FailAsync("domain-not-found", fault.Message);
-                return;
-            case DiskNotFoundException:
-                await FailAsync("disk-not-found", fault.Message);
-                return;
-            case BaseLostException:
-                await FailAsync("base-not-in-chain", fault.Message);
-                return;
-            case NbdCommandException or HypervisorException when _status.Spec.OnError == StreamOnError.Report:
-                await FailAsync("hypervisor-error", Describe(fault));
-                return;
-            case NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException:
-                break;
-            default:
+            if (error.Code == StreamFaults.InternalError)
                 StreamLog.JobFault(_logger, fault);
-                await FailAsync("internal-error", $"{fault.GetType().Name}: {fault.Message}");
-                return;
+            await EnterAsync(StreamState.Failed, error: error);
+            return;
         }
         var delay = TimeSpan.FromSeconds(Math.Min(
             _options.RetryDelay.TotalSeconds * Math.Pow(2, Math.Min(attempt - 1, 20)),
             _options.RetryDelayLimit.TotalSeconds));
-        await EnterAsync(StreamState.Waiting, $"{Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
+        await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
         await WaitAsync(delay, stopping);
     }
 
@@ -317,8 +303,6 @@ public sealed class StreamJob
         Interlocked.Exchange(ref _settled, NewSettled()).TrySetResult();
     }
 
-    private Task FailAsync(string code, string detail) => EnterAsync(StreamState.Failed, error: new StreamError(code, detail));
-
     private void Publish(StreamStatus next, bool stateChanged)
     {
         next = Stamp(next);
@@ -330,6 +314,8 @@ public sealed class StreamJob
 
     private StreamStatus WithProgress(StreamStatus status)
     {
+        if (_run?.RemainingAtStart is { } remaining)
+            ForgetWhatWasLost(remaining);
         var streamed = _streamedBefore + (_run?.BytesStreamed ?? 0);
         return status with
         {
@@ -341,26 +327,23 @@ public sealed class StreamJob
     }
 
     /// <summary>Adds a finished run's figures to the job's.</summary>
-    private void Settle(bool lostUnflushed)
+    private void Settle()
     {
         var final = WithProgress(_status);
-        if (lostUnflushed)
-            final = final with { BytesRemaining = final.BytesRemaining + (final.BytesStreamed - final.BytesDurable), BytesStreamed = final.BytesDurable };
         (_streamedBefore, _durableBefore) = (final.BytesStreamed, final.BytesDurable);
         _run = null;
         Volatile.Write(ref _status, final);
     }
 
-    private async Task<bool> DomainRunsAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// Where more is left than the last run left, the image has forgotten it: QEMU was killed before a flush. What no flush
+    /// had saved is then not streamed any more.
+    /// </summary>
+    private void ForgetWhatWasLost(long remaining)
     {
-        try
-        {
-            return await _hypervisor.FindDomainAsync(_status.Disk.Domain.ToString(), cancellationToken) is { IsActive: true };
-        }
-        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException or OperationCanceledException)
-        {
-            return true;
-        }
+        if (_remainingExpected is { } expected && remaining > expected)
+            _streamedBefore = Math.Max(_durableBefore, _streamedBefore - (remaining - expected));
+        _remainingExpected = null;
     }
 
     private Task RecordAsync() => RecordAsync(_status);
@@ -412,13 +395,6 @@ public sealed class StreamJob
             return;
         await done.Task;
     }
-
-    private static string Describe(Exception fault) => fault switch
-    {
-        NbdCommandException refused => $"QEMU could not populate a range: {refused.Message}.",
-        NbdException broken => $"The connection to QEMU broke: {broken.Message}.",
-        _ => fault.Message,
-    };
 
     private static TaskCompletionSource NewSettled() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

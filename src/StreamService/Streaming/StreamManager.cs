@@ -42,7 +42,7 @@ public sealed class StreamManager(
         if (idempotencyKey is not null && await store.FindByIdempotencyKeyAsync(idempotencyKey, cancellationToken) is { } begun)
             return await FindAsync(begun, cancellationToken);
 
-        var streamActive = _active.ContainsKey(address);
+        var streamActive = FindActive(address) is not null;
         var blockJob = streamActive || !domain.IsActive ? null : await hypervisor.FindBlockJobAsync(domain.Id, disk.Target, cancellationToken);
         StreamAdmission.Check(domain, disk, spec.Base, streamActive, blockJob);
 
@@ -53,7 +53,7 @@ public sealed class StreamManager(
             BytesStreamed: 0, BytesDurable: 0, BytesRemaining: null, BytesPerSecond: 0, Reason: null, Error: null,
             CreatedAt: now, StartedAt: null, UpdatedAt: now, FinishedAt: null, generation + 1);
         var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, hypervisor);
-        if (!_active.TryAdd(address, job))
+        if (!TryActivate(address, job))
             StreamAdmission.Check(domain, disk, spec.Base, streamActive: true, blockJob);
         try
         {
@@ -61,7 +61,7 @@ public sealed class StreamManager(
         }
         catch
         {
-            _active.TryRemove(address, out _);
+            _active.TryRemove(KeyValuePair.Create(address, job));
             throw;
         }
         Publish(status, stateChanged: true);
@@ -191,10 +191,17 @@ public sealed class StreamManager(
     private StreamJob NewJob(StreamStatus status, int clusterSize, IHypervisor hypervisor) =>
         new(status, clusterSize, hypervisor, store, options.Value.Streaming, time, logger, Publish);
 
+    /// <summary>The disk's job that is not over. One that is over may still be here for a moment, until it is retired.</summary>
+    private StreamJob? FindActive(DiskAddress disk) => _active.TryGetValue(disk, out var job) && !job.Status.IsFinal ? job : null;
+
+    private bool TryActivate(DiskAddress disk, StreamJob job) =>
+        _active.TryAdd(disk, job)
+        || (_active.TryGetValue(disk, out var before) && before.Status.IsFinal && _active.TryUpdate(disk, job, before))
+        || (!_active.ContainsKey(disk) && _active.TryAdd(disk, job));
+
     private StreamJob ActiveJob(DiskAddress disk) =>
-        _active.TryGetValue(disk, out var job) && !job.Status.IsFinal
-            ? job
-            : throw new StreamNotFoundException($"Disk '{disk.Target}' of domain {disk.Domain} has no stream that is not over.");
+        FindActive(disk)
+            ?? throw new StreamNotFoundException($"Disk '{disk.Target}' of domain {disk.Domain} has no stream that is not over.");
 
     private StreamStatus Live(StreamStatus status) =>
         _active.TryGetValue(status.Disk, out var job) && job.Status.StreamId == status.StreamId ? job.Status : status;

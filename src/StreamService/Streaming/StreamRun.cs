@@ -24,6 +24,7 @@ internal sealed class StreamRun(
     private readonly GuestWatch _guest = new(options.InFlight, time);
     private StreamPolicy _policy = spec.Policy;
     private Populator? _populator;
+    private long _remainingAtStart = -1;
     private long _remainingAtMap = -1;
     private long _streamedAtMap;
     private long _bytesDurable;
@@ -38,6 +39,9 @@ internal sealed class StreamRun(
     public long? BytesRemaining => Interlocked.Read(ref _remainingAtMap) is var remaining and >= 0
         ? Math.Max(0, remaining - (BytesStreamed - Interlocked.Read(ref _streamedAtMap)))
         : null;
+
+    /// <summary>What was only in the backing chain when the run began; null until the map was read.</summary>
+    public long? RemainingAtStart => Interlocked.Read(ref _remainingAtStart) is var remaining and >= 0 ? remaining : null;
 
     /// <summary>How long the source has left every request under way unanswered.</summary>
     public TimeSpan StalledFor => _populator?.StalledFor ?? TimeSpan.Zero;
@@ -88,7 +92,8 @@ internal sealed class StreamRun(
             var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, spec.Base, cancellationToken);
             var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
             var remaining = map.Remaining(depth).ToList();
-            var bytes = remaining.Sum(extent => extent.Length);
+            var bytes = map.RemainingBytes(depth);
+            Interlocked.CompareExchange(ref _remainingAtStart, bytes, -1);
             Interlocked.Exchange(ref _streamedAtMap, populator.BytesStreamed);
             Interlocked.Exchange(ref _remainingAtMap, bytes);
             if (bytes == 0)

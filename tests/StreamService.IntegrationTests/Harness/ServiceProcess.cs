@@ -41,7 +41,8 @@ internal sealed class ServiceProcess : IAsyncDisposable
         var assembly = typeof(Program).Assembly.Location;
         var start = new ProcessStartInfo("dotnet", [assembly])
         {
-            WorkingDirectory = Path.GetDirectoryName(assembly)!,
+            // Where appsettings.json and the dashboard's wwwroot are.
+            WorkingDirectory = Path.Combine(Repository.Root, "src", "StreamService"),
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };

@@ -22,7 +22,7 @@ public sealed class CrashTests
             await service.WaitForStateAsync(domain, "completed");
             await domain.KillQemuAsync();
             Assert.Null(await domain.BackingFileAsync());
-            await domain.AssertIntactAsync();
+            await domain.AssertIntactAsync(crashed: true);
         }
     }
 
@@ -52,7 +52,7 @@ public sealed class CrashTests
             {
                 var durable = before.GetProperty("bytesDurable").GetInt64();
                 Assert.True(await domain.OverlayBytesAsync() - held >= durable, $"{durable} bytes were called durable.");
-                await domain.AssertIntactAsync();
+                await domain.AssertIntactAsync(crashed: true);
                 var waiting = await service.WaitForStateAsync(domain, "waiting");
                 Assert.Contains("not running", waiting.GetProperty("reason").GetString(), StringComparison.Ordinal);
                 await domain.StartAsync();
@@ -60,7 +60,7 @@ public sealed class CrashTests
                 await domain.KillQemuAsync();
             }
             Assert.Null(await domain.BackingFileAsync());
-            await domain.AssertIntactAsync();
+            await domain.AssertIntactAsync(crashed: true);
         }
 
         // What the overlay holds of the guest's own, before any stream.

@@ -1,3 +1,4 @@
+using System.Net.Http.Json;
 using StreamService.IntegrationTests.Harness;
 
 namespace StreamService.IntegrationTests.Streaming;
@@ -131,5 +132,27 @@ public sealed class FullStreamTests(SharedService shared)
                 return false;
             }
         });
+    }
+
+    [Fact]
+    public async Task Disks_of_one_domain_stream_side_by_side_over_the_one_NBD_server()
+    {
+        await using var domain = await TestDomain.StartAsync(size: 32 << 20, middle: false);
+        var service = await shared.StartedAsync();
+        var second = Path.Combine(domain.Folder, "second");
+        await Shell.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", domain.Chain[0], "-F", "raw", second);
+        await TestDomain.VirshAsync("attach-disk", domain.Name, second, "vdb", "--driver", "qemu", "--subdriver", "qcow2");
+
+        await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 16 << 20 });
+        var url = $"/domains/{domain.Name}/disks/{Uri.EscapeDataString(second)}";
+        using (var started = await service.Http.PostAsJsonAsync($"{url}/stream", new { mode = "full", bandwidth = 16 << 20 }))
+            Assert.Equal(System.Net.HttpStatusCode.Accepted, started.StatusCode);
+
+        await service.WaitForStateAsync(domain, "completed");
+        await Shell.WaitForAsync("the second disk's stream to complete", async () =>
+            (await service.Http.GetFromJsonAsync<System.Text.Json.JsonElement>($"{url}/status")).GetProperty("state").GetString() == "completed");
+        await domain.StopAsync();
+        await domain.AssertIntactAsync();
+        Assert.Contains("identical", await Shell.RunAsync("qemu-img", "compare", "-F", "raw", second, domain.Expected), StringComparison.Ordinal);
     }
 }

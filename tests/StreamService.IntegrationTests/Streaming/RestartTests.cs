@@ -44,7 +44,7 @@ public sealed class RestartTests
         await domain.KillQemuAsync();
 
         Assert.True(await domain.OverlayBytesAsync() >= before.GetProperty("bytesStreamed").GetInt64());
-        await domain.AssertIntactAsync();
+        await domain.AssertIntactAsync(crashed: true);
     }
 
     [Fact]
@@ -77,7 +77,7 @@ public sealed class RestartTests
 
         await service.WaitForStateAsync(domain, "completed");
         await domain.KillQemuAsync();
-        await domain.AssertIntactAsync();
+        await domain.AssertIntactAsync(crashed: true);
     }
 
     [Fact]

@@ -1,0 +1,54 @@
+import { render } from 'lit-html';
+import { Actions } from './actions.ts';
+import { Announcer } from './announcer.ts';
+import { Api } from './api.ts';
+import { keepFocus } from './focus.ts';
+import { Hub } from './hub.ts';
+import { Poller } from './poller.ts';
+import { Store } from './store.ts';
+import { page } from './views/page.ts';
+import { showStreamForm } from './views/stream-form.ts';
+
+/** Progress arrives faster than anybody can read it: the page is drawn at most this often. */
+const drawIntervalMs = 100;
+
+const root = document.getElementById('app')!;
+const announcer = new Announcer(document.getElementById('announcer')!);
+const api = new Api();
+const store = new Store();
+const actions = new Actions(api, store);
+const poller = new Poller(api, store);
+const hub = new Hub(store, () => void poller.confirmStreams());
+
+let scheduled = false;
+let drawnAt = -Infinity;
+
+function draw(): void {
+  scheduled = false;
+  drawnAt = performance.now();
+  keepFocus(root, () => render(page({ store, actions, poller }), root));
+  showStreamForm(root, actions.form);
+  if (actions.started !== undefined) {
+    document.getElementById(`stream-${actions.started}`)?.focus();
+    actions.started = undefined;
+  }
+}
+
+store.subscribe(() => {
+  if (scheduled) return;
+  scheduled = true;
+  setTimeout(() => requestAnimationFrame(draw), Math.max(0, drawnAt + drawIntervalMs - performance.now()));
+});
+
+let hubState = store.hub;
+store.subscribe(() => {
+  if (store.hub === hubState) return;
+  // The first connection is no news.
+  if (hubState !== 'connecting') announcer.hub(store.hub);
+  hubState = store.hub;
+});
+store.onStateChange((change) => announcer.stream(change));
+
+draw();
+hub.start();
+poller.start();

@@ -1,0 +1,113 @@
+// What the service says and takes: the JSON shapes of its public API. Sizes and offsets are bytes, bandwidth is bytes
+// per second (0: unlimited), times are RFC 3339 in UTC.
+
+export interface Host {
+  readonly name: string;
+  readonly uri: string;
+  readonly state: 'connected' | 'unreachable';
+  readonly hypervisor?: string | null;
+  readonly hypervisorVersion?: string | null;
+  readonly libvirtVersion?: string | null;
+  /** The hypervisor's own words, or a problem document. */
+  readonly lastError?: string | Problem | null;
+}
+
+export interface BackingImage {
+  readonly source: string;
+  readonly format?: string | null;
+}
+
+export interface Disk {
+  readonly target: string;
+  readonly source?: string | null;
+  readonly format?: string | null;
+  readonly size?: number | null;
+  readonly clusterSize?: number | null;
+  readonly backingChain?: readonly BackingImage[] | null;
+  readonly streamable: boolean;
+}
+
+export interface Domain {
+  readonly id: string;
+  readonly name: string;
+  readonly host: string;
+  readonly state: string;
+  readonly disks: readonly Disk[];
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly nextCursor?: string | null;
+}
+
+export type StreamState =
+  | 'idle'
+  | 'queued'
+  | 'running'
+  | 'paused'
+  | 'waiting'
+  | 'finalizing'
+  | 'completed'
+  | 'failed'
+  | 'cancelled';
+
+export type Policy = 'adaptive' | 'fixed';
+export type Priority = 'low' | 'normal' | 'high';
+
+/** One stream of one disk at one moment. Of two with the same id the one with the higher generation is newer. */
+export interface StreamStatus {
+  /** The disk's target in its domain, as `vda`. */
+  readonly path: string;
+  readonly offset: number;
+  readonly size: number;
+  readonly streamId: string;
+  readonly host: string;
+  readonly domain: string;
+  readonly domainName: string;
+  readonly mode: string;
+  readonly engine?: string | null;
+  readonly state: StreamState;
+  readonly bandwidth?: number | null;
+  readonly policy?: Policy | null;
+  readonly priority?: Priority | null;
+  readonly bytesStreamed: number;
+  /** Of those streamed, the bytes that a crash of the hypervisor can no longer undo. */
+  readonly bytesDurable: number;
+  readonly bytesRemaining: number;
+  readonly bytesPerSecond?: number | null;
+  readonly etaSeconds?: number | null;
+  readonly reason?: string | null;
+  readonly error?: Problem | null;
+  readonly createdAt: string;
+  readonly startedAt?: string | null;
+  readonly updatedAt: string;
+  readonly finishedAt?: string | null;
+  readonly generation: number;
+}
+
+/** RFC 9457. `errors` lists the faults of a request: by member, or one after the other. */
+export interface Problem {
+  readonly type?: string;
+  readonly title?: string;
+  readonly status?: number;
+  readonly detail?: string;
+  readonly code?: string;
+  readonly errors?: unknown;
+}
+
+export interface StreamRequest {
+  readonly mode: 'full';
+  readonly bandwidth: number;
+  readonly policy: Policy;
+  readonly priority: Priority;
+}
+
+export type StreamChange =
+  | { readonly bandwidth: number }
+  | { readonly state: 'paused' | 'running' };
+
+/** Names one disk of one domain, as the API's addresses do. */
+export interface DiskAddress {
+  readonly domain: string;
+  readonly path: string;
+}

@@ -1,0 +1,91 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { repeat } from 'lit-html/directives/repeat.js';
+import { formatPercent, formatSize } from '../format.ts';
+import type { Disk, Domain, StreamStatus } from '../model.ts';
+import { diskKey, isFinished, progress } from '../streams.ts';
+import { chain, layersOf } from './chain.ts';
+import type { Context } from './context.ts';
+import { badge, problemNote } from './parts.ts';
+
+type Streams = ReadonlyMap<string, StreamStatus>;
+
+/** @param streams the stream that says most about each disk, by its key. */
+export function domainsView(context: Context, streams: Streams): TemplateResult {
+  const { value, problem } = context.store.domains;
+  return html`
+    <section id="domains" aria-labelledby="domains-title">
+      <h2 id="domains-title">Domains and disks</h2>
+      ${problemNote(problem, 'domains-problem')}
+      ${value === undefined
+        ? html`<p class="empty">${problem ? 'Not known yet.' : 'Loading…'}</p>`
+        : value.items.length === 0
+          ? html`<p class="empty">No host has a domain.</p>`
+          : html`<ul class="cards">
+              ${repeat(value.items, ({ id, host }) => `${host}/${id}`, (domain) => domainCard(context, domain, streams))}
+            </ul>`}
+      ${value?.more
+        ? html`<button type="button" class="more" data-testid="btn-more-domains" @click=${() => context.poller.moreDomains()}>
+            More domains
+          </button>`
+        : nothing}
+    </section>`;
+}
+
+function domainCard(context: Context, domain: Domain, streams: Streams): TemplateResult {
+  const running = domain.state === 'running';
+  return html`
+    <li class="card domain" data-testid="domain-row" data-domain=${domain.id}>
+      <div class="card-head">
+        <h3>${domain.name}</h3>
+        <span class="muted">on ${domain.host}</span>
+        ${badge(running ? 'good' : 'calm', capitalize(domain.state), 'domain-state')}
+      </div>
+      ${domain.disks.length === 0
+        ? html`<p class="muted">No disk.</p>`
+        : html`<ul class="disks">
+            ${repeat(domain.disks, ({ target }) => target, (disk) => diskRow(context, domain, disk, streams))}
+          </ul>`}
+    </li>`;
+}
+
+function diskRow(context: Context, domain: Domain, disk: Disk, streams: Streams): TemplateResult {
+  const stream = streams.get(diskKey({ domain: domain.id, path: disk.target }))
+    ?? streams.get(diskKey({ domain: domain.id, path: disk.source ?? '' }));
+  return html`
+    <li class="disk" data-testid="disk-row" data-domain=${domain.id} data-disk=${disk.target}>
+      <div class="disk-name">
+        <h4>${disk.target}</h4>
+        <p class="muted">
+          ${[disk.format, formatSize(disk.size)].filter(Boolean).join(', ')}
+          ${disk.clusterSize ? html`<br />${formatSize(disk.clusterSize)} clusters` : nothing}
+        </p>
+      </div>
+      ${chain(disk)}
+      <div class="disk-action">${diskAction(context, domain, disk, stream)}</div>
+    </li>`;
+}
+
+function diskAction(context: Context, domain: Domain, disk: Disk, stream: StreamStatus | undefined): TemplateResult {
+  if (stream !== undefined && !isFinished(stream.state)) {
+    return html`
+      <a href="#stream-${stream.streamId}" data-testid="disk-stream" data-state=${stream.state}>
+        ${capitalize(stream.state)} <span class="number">${formatPercent(progress(stream))}</span>
+      </a>`;
+  }
+  if (disk.streamable) {
+    return html`
+      <button type="button" data-testid="btn-stream" data-domain=${domain.id} data-disk=${disk.target}
+        aria-label="Stream ${domain.name} ${disk.target}" @click=${() => context.actions.openForm(domain, disk)}>
+        Stream
+      </button>`;
+  }
+  const text = layersOf(disk).length > 1 ? 'Not streamable now' : 'Independent';
+  const title = layersOf(disk).length > 1
+    ? 'Only a writable disk of a running domain can be streamed.'
+    : 'The disk has no backing image: nothing is left to stream.';
+  return html`<span class="muted" data-testid="disk-note" title=${title}>${text}</span>`;
+}
+
+export function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

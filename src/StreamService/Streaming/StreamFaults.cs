@@ -1,0 +1,32 @@
+using StreamService.Hypervisors;
+using StreamService.Qemu.Nbd;
+
+namespace StreamService.Streaming;
+
+/// <summary>Which faults end a stream, which it waits out, and how they are told.</summary>
+internal static class StreamFaults
+{
+    /// <summary>The code of a fault that is a bug of ours.</summary>
+    public const string InternalError = "internal-error";
+
+    /// <summary>The error that the stream ends with; null for a fault that a retry may mend.</summary>
+    public static StreamError? FindEnd(Exception fault, StreamOnError onError) => fault switch
+    {
+        DomainNotFoundException => new("domain-not-found", fault.Message),
+        DiskNotFoundException => new("disk-not-found", fault.Message),
+        BaseLostException => new("base-not-in-chain", fault.Message),
+        NbdCommandException or HypervisorException when onError == StreamOnError.Report => new("hypervisor-error", Describe(fault)),
+        NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException => null,
+        _ => new(InternalError, $"{fault.GetType().Name}: {fault.Message}"),
+    };
+
+    /// <summary>The fault in a sentence for whoever watches the stream.</summary>
+    public static string Describe(Exception fault) => fault switch
+    {
+        NbdCommandException refused => $"QEMU could not populate a range: {Sentence(refused.Message)}",
+        NbdException broken => $"The connection to QEMU broke: {Sentence(broken.Message)}",
+        _ => Sentence(fault.Message),
+    };
+
+    private static string Sentence(string text) => text.EndsWith('.') ? text : text + ".";
+}

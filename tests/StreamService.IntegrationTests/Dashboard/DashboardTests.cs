@@ -1,0 +1,69 @@
+using System.Text.RegularExpressions;
+using Microsoft.Playwright;
+using StreamService.IntegrationTests.Harness;
+
+namespace StreamService.IntegrationTests.Dashboard;
+
+/// <summary>The dashboard in a real browser, on the real service and a real domain.</summary>
+[Trait("Category", "Browser")]
+public sealed class DashboardTests(SharedService shared)
+{
+    [Fact]
+    public async Task Stream_is_started_watched_paused_resumed_and_cancelled_through_the_page()
+    {
+        await using var domain = await TestDomain.StartAsync();
+        var service = await shared.StartedAsync();
+        await using var browser = await Browser.StartAsync();
+        var page = await browser.OpenAsync(service.Address);
+        var errors = new List<string>();
+        page.PageError += (_, error) => errors.Add(error);
+        await Assertions.Expect(page.GetByTestId("hub-state")).ToHaveAttributeAsync("data-state", "connected");
+
+        await page.Locator($"[data-testid=btn-stream][data-domain='{domain.Id}']").ClickAsync();
+        await page.GetByTestId("stream-bandwidth-input").FillAsync("4");
+        await page.GetByTestId("btn-stream-start").ClickAsync();
+
+        var row = page.GetByTestId("stream-row").Filter(new() { HasText = domain.Name });
+        await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Running");
+        var progress = row.GetByTestId("stream-progress");
+        await Assertions.Expect(progress).ToHaveAttributeAsync("aria-valuenow", new Regex("^[1-9][0-9](\\.\\d+)?$"));
+        await page.ScreenshotAsync(new() { Path = Browser.ScreenshotPath("dashboard-in-mid-stream") });
+
+        await row.GetByTestId("btn-pause").ClickAsync();
+        await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Paused");
+        Assert.Equal("paused", (await service.StatusAsync(domain)).GetProperty("state").GetString());
+
+        await row.GetByTestId("btn-resume").ClickAsync();
+        await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Running");
+        await row.GetByTestId("bandwidth-input").FillAsync("2");
+        await row.GetByTestId("btn-bandwidth").ClickAsync();
+        await service.WaitForAsync(domain, "the bandwidth to change", status => status.GetProperty("bandwidth").GetInt64() == 2 << 20);
+
+        await row.GetByTestId("btn-cancel").ClickAsync();
+        await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Cancelled");
+        Assert.Equal("cancelled", (await service.StatusAsync(domain)).GetProperty("state").GetString());
+        Assert.Empty(errors);
+    }
+
+    [Fact]
+    public async Task Page_reconnects_by_itself_when_the_service_was_away_and_says_so()
+    {
+        await using var domain = await TestDomain.StartAsync();
+        await using var service = await ServiceProcess.StartAsync();
+        await using var browser = await Browser.StartAsync();
+        var page = await browser.OpenAsync(service.Address, width: 390, height: 844, ColorScheme.Dark);
+        var hub = page.GetByTestId("hub-state");
+        await Assertions.Expect(hub).ToHaveAttributeAsync("data-state", "connected");
+        await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 2 << 20 });
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Running");
+        await page.ScreenshotAsync(new() { Path = Browser.ScreenshotPath("dashboard-phone-dark") });
+
+        await service.KillAsync();
+        await Assertions.Expect(hub).Not.ToHaveAttributeAsync("data-state", "connected");
+        await service.StartAgainAsync();
+
+        await Assertions.Expect(hub).ToHaveAttributeAsync("data-state", "connected", new() { Timeout = 60_000 });
+        await service.ChangeAsync(domain, new { bandwidth = 0 });
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Completed");
+    }
+}
