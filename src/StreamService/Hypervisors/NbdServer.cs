@@ -140,7 +140,14 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSo
 
         // An export whose requests hang in a dead source outlives its deletion: ids are never used twice.
         var id = $"{ExportPrefix}{target}-{Guid.NewGuid():N}";
-        await monitor.BlockExportAddAsync(id, node, id, cancellationToken: cancellationToken);
+        try
+        {
+            await monitor.BlockExportAddAsync(id, node, id, cancellationToken: cancellationToken);
+        }
+        catch (QmpCommandException refused)
+        {
+            throw new ExportUnavailableException(refused.Class, $"QEMU does not export disk '{target}' of domain '{domain}': {refused.Description}", refused);
+        }
         try
         {
             return new Entry(id, await ConnectAsync(id, cancellationToken));
@@ -201,7 +208,7 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSo
 
     private async Task CleanUpAfterPredecessorAsync(CancellationToken cancellationToken)
     {
-        var exports = await monitor.QueryBlockExportsAsync(cancellationToken);
+        var exports = await ListAsync(cancellationToken);
         var ours = exports.Where(export => export.Id.StartsWith(ExportPrefix, StringComparison.Ordinal)).ToList();
         if (ours.Count == 0 && !await AnswersAsync(_socketPath, cancellationToken))
             return;
@@ -226,7 +233,7 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSo
     private async Task<bool> GoneAsync(CancellationToken cancellationToken)
     {
         var deadline = time.GetUtcNow() + ExportLetGo;
-        while ((await monitor.QueryBlockExportsAsync(cancellationToken)).Count > 0)
+        while ((await ListAsync(cancellationToken)).Count > 0)
         {
             if (time.GetUtcNow() > deadline)
                 return false;
@@ -234,6 +241,10 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSo
         }
         return true;
     }
+
+    /// <summary>The exports over the NBD server: a daemon's other ones (vhost-user-blk, FUSE) have nothing to do with it.</summary>
+    private async Task<IReadOnlyList<BlockExport>> ListAsync(CancellationToken cancellationToken) =>
+        [.. (await monitor.QueryBlockExportsAsync(cancellationToken)).Where(export => export.Type == "nbd")];
 
     private static async Task TryAsync(Func<Task> command)
     {
