@@ -81,12 +81,14 @@ internal sealed class ExportedDisks : IHypervisor, IAsyncDisposable
             .Select(file => Path.GetFileName(file))
             .Select(node => new DiskInfo(node, node, "qcow2", 0, 64 << 10, _dropped.Contains(node) ? [] : [new ChainImage(_base, "raw")], ReadOnly: false, Streamable: true))]));
 
-    public Task DropBackingLinkAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
+    public Task<INativeJob> BeginNativeJobAsync(Guid domain, string target, string? baseImage, long bandwidth, CancellationToken cancellationToken)
     {
         // What is measured ends before; this only lets a run come to its end.
         _dropped.Add(target);
-        return Task.CompletedTask;
+        return Task.FromResult<INativeJob>(new EndedJob());
     }
+
+    public Task FlushWithoutExportAsync(Guid domain, string target, CancellationToken cancellationToken) => throw new NotSupportedException();
 
     public Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken) => Task.FromResult(GuestIo());
 
@@ -134,5 +136,17 @@ internal sealed class ExportedDisks : IHypervisor, IAsyncDisposable
             while (answer.TryGetProperty("event", out _));
         }
         return answer.TryGetProperty("return", out var value) ? value : throw new InvalidOperationException($"{command}: {answer}");
+    }
+
+    /// <summary>A job that had nothing to copy.</summary>
+    private sealed class EndedJob : INativeJob
+    {
+        public Task<NativeJobStatus> AskAsync(CancellationToken cancellationToken) => Task.FromResult(new NativeJobStatus(NativeJobPhase.Ended, 0, 0, null));
+
+        public Task SetBandwidthAsync(long bandwidth, CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task FinalizeAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task AbortAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

@@ -25,25 +25,38 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
     /// <returns>null where no device has that alias, its drive is empty, or the graph does not (any longer) know its node.</returns>
     public static ActiveLayer? Find(IReadOnlyList<BlockDevice> devices, BlockGraph graph, string alias)
     {
-        var device = devices.FirstOrDefault(d => d.Qdev is { } path && path.Split('/', StringSplitOptions.RemoveEmptyEntries).Contains(alias));
-        if (device?.Inserted is not { NodeName: { } top } inserted)
-            return null;
+        return devices.FirstOrDefault(device => device.HasAlias(alias)) is { } found ? Find(found, graph) : null;
+    }
 
+    /// <summary>The active layer of a device.</summary>
+    /// <returns>null where its drive is empty, or the graph does not (any longer) know its node.</returns>
+    public static ActiveLayer? Find(BlockDevice device, BlockGraph graph) =>
+        device.Inserted is { NodeName: { } top } inserted && ChainBelow(graph, top, FiltersOnTop(inserted)) is [var first, ..] chain
+            ? new ActiveLayer(device, first, chain)
+            : null;
+
+    /// <summary>Node names from the first overlay at or below a node down the backing links, filters left out.</summary>
+    /// <param name="filters">How many filters with a file child are known to stand on top.</param>
+    /// <returns>The node alone where no overlay is there; nothing where the graph does not know the node.</returns>
+    public static IReadOnlyList<string> ChainBelow(BlockGraph graph, string top, int filters = 0)
+    {
         var walk = new Walk(graph);
-        if (walk.IdOf(top) is not { } start)
-            return null;
-
         var chain = new List<string>();
+        if (walk.IdOf(top) is not { } start)
+            return chain;
         var seen = new HashSet<long>();
-        long? at = walk.Layer(start, FiltersOnTop(inserted));
+        long? at = walk.Layer(start, filters);
         while (at is { } id && seen.Add(id))
         {
             chain.Add(walk.NameOf(id));
             at = walk.Backing(id) is { } below ? walk.Layer(below, filters: 0) : null;
         }
 
-        return new ActiveLayer(device, chain[0], chain);
+        return chain;
     }
+
+    /// <summary>Whether a driver's contents are those of its child.</summary>
+    public static bool IsFilter(string driver) => FilterDrivers.Contains(driver) || driver is "mirror_top" or "commit_top";
 
     /// <summary>
     /// How many filters stand on top of each other, as far as the file name tells: where QEMU writes it as json: it

@@ -9,8 +9,8 @@ namespace StreamService.Qemu.Qmp;
 /// <see cref="IQmpMonitor.ExecuteAsync"/>.
 /// </summary>
 /// <remarks>
-/// query-named-block-nodes is not here and must never be sent: while a stream job is concluded and not
-/// dismissed it kills QEMU 7.2, and the guest with it.
+/// query-named-block-nodes is not here: while a stream job is concluded and not dismissed it kills QEMU 7.2, and the
+/// guest with it. See <see cref="NodeDetails"/> for the one place that may send it.
 /// </remarks>
 public static class BlockCommands
 {

@@ -12,7 +12,11 @@ public sealed record BlockDevice(
     string? Qdev = null,
     bool Removable = false,
     InsertedNode? Inserted = null,
-    string? IoStatus = null);
+    string? IoStatus = null)
+{
+    /// <summary>Whether this is libvirt's alias of the device, or its id: a whole segment of the path.</summary>
+    public bool HasAlias(string alias) => Qdev is { } path && path.Split('/', StringSplitOptions.RemoveEmptyEntries).Contains(alias);
+}
 
 /// <summary>The node a device reads from (BlockDeviceInfo).</summary>
 /// <param name="Driver">qcow2, raw, or a filter's, such as copy-on-read.</param>

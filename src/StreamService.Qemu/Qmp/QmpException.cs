@@ -18,3 +18,14 @@ public sealed class QmpCommandException(string command, string errorClass, strin
     /// <summary>QEMU's own text.</summary>
     public string Description { get; } = description;
 }
+
+/// <summary>Nobody listens at the monitor's socket: QEMU is gone, or the socket was never there.</summary>
+public sealed class QmpDeadException(string message, Exception? innerException = null) : QmpException(message, innerException);
+
+/// <summary>
+/// QEMU listens, but greets nobody while another client holds the monitor: it serves one at a time.
+/// </summary>
+public sealed class QmpBusyException(string message) : QmpException(message);
+
+/// <summary>The monitor took a command and has not answered in time. The link itself may be sound.</summary>
+public sealed class QmpTimeoutException(string message) : QmpException(message);

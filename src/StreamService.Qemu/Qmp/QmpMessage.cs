@@ -28,6 +28,51 @@ public static class QmpMessage
         return message.ToJsonString();
     }
 
+    /// <summary>A command with an id, as it goes over the wire.</summary>
+    internal static byte[] Bytes(string command, JsonObject? arguments, long id)
+    {
+        var message = new JsonObject { ["execute"] = command, ["id"] = id };
+        if (arguments is not null)
+            message["arguments"] = arguments.DeepClone();
+        return [.. JsonSerializer.SerializeToUtf8Bytes(message), (byte)'\n'];
+    }
+
+    /// <summary>Parses a message.</summary>
+    /// <exception cref="QmpException">It is not JSON.</exception>
+    internal static JsonDocument Parse(ReadOnlyMemory<byte> line)
+    {
+        try
+        {
+            return JsonDocument.Parse(line, DocumentOptions);
+        }
+        catch (JsonException e)
+        {
+            throw new QmpException($"The monitor sent a line that is not JSON: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Reads the first message of a monitor.</summary>
+    /// <exception cref="QmpException">It is no greeting.</exception>
+    internal static QmpGreeting Greeting(ReadOnlyMemory<byte> line)
+    {
+        using var document = Parse(line);
+        if (document.RootElement is { ValueKind: JsonValueKind.Object } root
+            && root.TryGetProperty("QMP", out var qmp) && qmp.ValueKind == JsonValueKind.Object
+            && qmp.TryGetProperty("version", out var version) && version.ValueKind == JsonValueKind.Object
+            && version.TryGetProperty("qemu", out var qemu) && qemu.ValueKind == JsonValueKind.Object)
+            return new QmpGreeting(new Version(Number(qemu, "major"), Number(qemu, "minor"), Number(qemu, "micro")), Text(version, "package"));
+        throw new QmpException($"What listens there is no QMP monitor; it said: {Excerpt(document.RootElement)}");
+    }
+
+    /// <summary>The event that a message is; null for any other.</summary>
+    internal static QmpEvent? Event(JsonElement message) =>
+        message.ValueKind == JsonValueKind.Object && message.TryGetProperty("event", out var name) && name.ValueKind == JsonValueKind.String
+            ? new QmpEvent(name.GetString()!, message.TryGetProperty("data", out var data) ? data.Clone() : default)
+            : null;
+
+    /// <summary>The beginning of a message, for people.</summary>
+    internal static string Excerpt(JsonElement message) => message.GetRawText() is { Length: > 200 } text ? $"{text[..200]}…" : message.GetRawText();
+
     /// <summary>Takes an answer apart.</summary>
     /// <exception cref="QmpCommandException">It is a refusal.</exception>
     /// <exception cref="QmpException">It is no answer.</exception>
@@ -67,11 +112,16 @@ public static class QmpMessage
             return result.Deserialize<T>(SerializerOptions)
                 ?? throw new QmpException($"{command}: the result is null.");
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw new QmpException($"{command}: the result is not understood: {e.Message}", e);
         }
     }
+
+    private static int Number(JsonElement version, string member) =>
+        version.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) && number >= 0
+            ? number
+            : 0;
 
     private static string Text(JsonElement error, string member) =>
         error.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String

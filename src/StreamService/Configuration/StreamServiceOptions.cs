@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Options;
+using StreamService.Hypervisors;
 
 namespace StreamService.Configuration;
 
@@ -35,7 +36,11 @@ public sealed class HostOptions
     /// <summary>What callers call it.</summary>
     public string Name { get; set; } = "";
 
-    /// <summary>A libvirt URI, for example <c>qemu:///system</c>, or <c>qemu+unix:///system?socket=…</c> where its socket lies elsewhere.</summary>
+    /// <summary>
+    /// A libvirt URI, for example <c>qemu:///system</c>, or <c>qemu+unix:///system?socket=…</c> where its socket lies elsewhere;
+    /// or monitor sockets of QEMU or qemu-storage-daemon, <c>qmp+unix:///path/to.sock</c> for one,
+    /// <c>qmp+unix:///folder/*.sock</c> for all of a folder.
+    /// </summary>
     public string Uri { get; set; } = "";
 }
 
@@ -102,8 +107,13 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 yield return $"StreamService:Hosts:{i}:Uri is missing.";
             else if (!Uri.TryCreate(host.Uri, UriKind.Absolute, out var uri))
                 yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is not a URI.";
+            else if (QmpHypervisor.Takes(uri, out var fault))
+            {
+                if (fault is not null)
+                    yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' {fault}.";
+            }
             else if (uri.Scheme is not ("qemu" or "qemu+unix"))
-                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session or qemu+unix:///system?socket=….";
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session, qemu+unix:///system?socket=… or qmp+unix:///folder/*.sock.";
         }
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";

@@ -12,7 +12,7 @@ public sealed class HostUnreachableException(string host, string reason, Excepti
 }
 
 /// <summary>QEMU or libvirt answered, and refused. Its class and text are kept.</summary>
-public sealed class HypervisorException(string errorClass, string text, Exception? inner = null)
+public class HypervisorException(string errorClass, string text, Exception? inner = null)
     : Exception($"{errorClass}: {text}", inner)
 {
     /// <summary>The refusing layer's class of error, such as <c>GenericError</c> or <c>VIR_ERR_OPERATION_INVALID</c>.</summary>
@@ -21,6 +21,12 @@ public sealed class HypervisorException(string errorClass, string text, Exceptio
     /// <summary>Its own words.</summary>
     public string Text { get; } = text;
 }
+
+/// <summary>
+/// The disk cannot be exported from inside its QEMU: the only NBD server is taken, or the QEMU is too old. The native
+/// engine needs no export.
+/// </summary>
+public sealed class ExportUnavailableException(string errorClass, string text, Exception? inner = null) : HypervisorException(errorClass, text, inner);
 
 /// <summary>No host has that domain.</summary>
 public sealed class DomainNotFoundException(string domain) : Exception($"No host has a domain '{domain}'.")

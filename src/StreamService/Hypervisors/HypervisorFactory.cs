@@ -9,9 +9,12 @@ public sealed class HypervisorFactory(IOptions<StreamServiceOptions> options, Ti
     public IReadOnlyList<IHypervisor> CreateAll()
     {
         var runtimeDirectory = PrepareRuntimeDirectory(options.Value.RuntimeDirectory);
-        return [.. options.Value.Hosts.Select(host =>
-            new LibvirtHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<LibvirtHypervisor>()))];
+        return [.. options.Value.Hosts.Select(host => Create(host, runtimeDirectory))];
     }
+
+    private IHypervisor Create(Configuration.HostOptions host, string runtimeDirectory) => QmpHypervisor.Takes(new Uri(host.Uri), out _)
+        ? new QmpHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<QmpHypervisor>())
+        : new LibvirtHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<LibvirtHypervisor>());
 
     private static string PrepareRuntimeDirectory(string configured)
     {

@@ -18,6 +18,15 @@ internal static partial class HypervisorLog
     [LoggerMessage(5, LogLevel.Warning, "The NBD server of domain {Domain} stays behind: {Reason}")]
     public static partial void NbdServerLeftBehind(ILogger logger, string domain, string reason);
 
-    [LoggerMessage(6, LogLevel.Information, "The hypervisor drops the backing link of {Domain} {Target}, new backing image: {Base}")]
-    public static partial void DroppingBackingLink(ILogger logger, string domain, string target, string? @base);
+    [LoggerMessage(6, LogLevel.Information, "The hypervisor's own stream job begins on {Domain} {Target}, new backing image: {Base}")]
+    public static partial void NativeJobBegun(ILogger logger, string domain, string target, string? @base);
+
+    [LoggerMessage(7, LogLevel.Information, "Monitor {Path} of host {Host} answers: {Hypervisor} {Version}, domain {Domain}")]
+    public static partial void MonitorConnected(ILogger logger, string host, string path, string hypervisor, string version, string domain);
+
+    [LoggerMessage(8, LogLevel.Warning, "Monitor {Path} of host {Host} does not answer: {Reason}")]
+    public static partial void MonitorLost(ILogger logger, string host, string path, string reason);
+
+    [LoggerMessage(9, LogLevel.Warning, "A leftover stream job on {Domain} {Target} is ended first; what it populated stays")]
+    public static partial void LeftoverEnded(ILogger logger, string domain, string target);
 }

@@ -31,17 +31,29 @@ public interface IHypervisor
     /// Exports the disk's active layer read-only from inside its QEMU over NBD, or shares the export that is there.
     /// Dispose of the lease to give it back; the export stays warm for a few seconds.
     /// </summary>
+    /// <exception cref="ExportUnavailableException">This QEMU cannot export it, or somebody else uses its only NBD server.</exception>
     Task<DiskExport> ExportDiskAsync(Guid domain, string target, CancellationToken cancellationToken);
 
     /// <summary>The hypervisor's own block job on the disk; null where none runs.</summary>
     Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Has the hypervisor make <paramref name="baseImage"/> the disk's backing image, or drop the backing link altogether
-    /// for null, and returns when that is done. Everything above the base must be populated and flushed beforehand: the
-    /// hypervisor would copy what is not, and a crash right after could lose it. Takes up a pull that runs already.
+    /// Has the hypervisor begin its own stream job, which copies what is missing above <paramref name="baseImage"/> (null:
+    /// of the whole chain) and then makes that image the disk's backing image, or drops the backing link altogether. A job
+    /// that a killed service left is taken up, or ended first; either way nothing that it populated is lost.
     /// </summary>
-    Task DropBackingLinkAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken);
+    /// <remarks>
+    /// A hypervisor that cannot hold the job at its end (libvirt) drops the link before the copied clusters are on stable
+    /// storage: everything should be populated and flushed beforehand, or a crash right after can lose it.
+    /// </remarks>
+    /// <param name="bandwidth">Bytes per second; 0 is unlimited.</param>
+    Task<INativeJob> BeginNativeJobAsync(Guid domain, string target, string? baseImage, long bandwidth, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Has QEMU put the disk on stable storage, for a disk that cannot be exported. Weaker than a flush over an export:
+    /// QEMU does not tell whether it failed.
+    /// </summary>
+    Task FlushWithoutExportAsync(Guid domain, string target, CancellationToken cancellationToken);
 
     /// <summary>What the guest itself did to the disk since the domain started.</summary>
     Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken);

@@ -9,12 +9,11 @@ namespace StreamService.Hypervisors;
 /// One connection, opened again whenever it is lost. What libvirt says is kept for half a second at the most, and dropped
 /// as soon as an event names the domain.
 /// </remarks>
-public sealed class LibvirtHypervisor : IHypervisor
+public sealed partial class LibvirtHypervisor : IHypervisor
 {
     private static readonly TimeSpan Lifetime = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestReconnectDelay = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan PullPoll = TimeSpan.FromMilliseconds(50);
 
     private readonly string _name;
     private readonly string _uri;
@@ -117,9 +116,10 @@ public sealed class LibvirtHypervisor : IHypervisor
             new Monitor(this, domain),
             cache.Domain.Name,
             Path.Combine(_runtimeDirectory, $"{domain}.sock"),
+            daemonSocket: null,
             _time,
             _logger));
-        return await TranslateAsync(() => server.LeaseAsync(target, alias, cancellationToken), domain);
+        return await TranslateAsync(() => server.LeaseAsync(target, token => FindNodeAsync(domain, alias, token), cancellationToken), domain);
     }
 
     /// <inheritdoc/>
@@ -127,28 +127,6 @@ public sealed class LibvirtHypervisor : IHypervisor
         await CallAsync(domain, handle => handle.GetBlockJobInfoAsync(target, cancellationToken), cancellationToken) is { } job
             ? new BlockJobInfo(job.Type.ToString().ToLowerInvariant(), job.Current, job.End)
             : null;
-
-    /// <inheritdoc/>
-    /// <remarks>
-    /// One pull at a time in each QEMU: when a pull has ended, libvirt sends query-named-block-nodes, which kills a QEMU
-    /// (7.2) in which another stream job is concluded and not yet dismissed. Seen here with two disks of one domain.
-    /// </remarks>
-    public async Task DropBackingLinkAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
-    {
-        var gate = _pulls.GetOrAdd(domain, _ => new SemaphoreSlim(1, 1));
-        await gate.WaitAsync(cancellationToken);
-        try
-        {
-            if (await FindBlockJobAsync(domain, target, cancellationToken) is null)
-                await PullAsync(domain, target, baseImage, cancellationToken);
-            await WaitForPullAsync(domain, target, cancellationToken);
-        }
-        finally
-        {
-            Forget(domain);
-            gate.Release();
-        }
-    }
 
     /// <inheritdoc/>
     public async Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken)
@@ -160,47 +138,13 @@ public sealed class LibvirtHypervisor : IHypervisor
             GuestOperations.Of(stats.FlushOperations, stats.FlushNanoseconds));
     }
 
-    private async Task PullAsync(Guid domain, string target, string? baseImage, CancellationToken cancellationToken)
+    private async Task<string> FindNodeAsync(Guid domain, string alias, CancellationToken cancellationToken)
     {
-        var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
-        var others = await TranslateAsync(() => new Monitor(this, domain).QueryBlockJobsAsync(cancellationToken), domain);
-        if (others.Count > 0)
-            throw new HypervisorException("BlockJobActive", $"Block job '{others[0].Device}' runs in the same QEMU, which may not survive two that end at once.");
-        string? baseName = null;
-        if (baseImage is not null)
-        {
-            // By number, so that no two images of one name are mistaken for each other.
-            var index = disk.BackingChain.FirstOrDefault(image => image.Source == baseImage)?.Index
-                ?? throw new HypervisorException("BaseNotInChain", $"libvirt knows no image '{baseImage}' below disk '{target}'.");
-            baseName = $"{target}[{index}]";
-        }
-        HypervisorLog.DroppingBackingLink(_logger, cache.Domain.Name, target, baseImage);
-        await CallAsync(domain, async handle =>
-        {
-            if (baseName is null)
-                await handle.BlockPullAsync(target, 0, cancellationToken);
-            else
-                await handle.BlockRebaseAsync(target, baseName, cancellationToken: cancellationToken);
-            return true;
-        }, cancellationToken);
-    }
-
-    private async Task WaitForPullAsync(Guid domain, string target, CancellationToken cancellationToken)
-    {
-        try
-        {
-            while (await FindBlockJobAsync(domain, target, cancellationToken) is not null)
-                await Task.Delay(PullPoll, _time, cancellationToken);
-        }
-        catch (OperationCanceledException)
-        {
-            await CallAsync(domain, async handle =>
-            {
-                await handle.BlockJobAbortAsync(target, async: true, pivot: false, CancellationToken.None);
-                return true;
-            }, CancellationToken.None);
-            throw;
-        }
+        var monitor = new Monitor(this, domain);
+        var devices = await monitor.QueryBlockAsync(cancellationToken);
+        var graph = await monitor.QueryBlockGraphAsync(cancellationToken);
+        return ActiveLayer.Find(devices, graph, alias)?.NodeName
+            ?? throw new HypervisorException("DeviceNotFound", $"QEMU has no medium in device '{alias}' of domain {domain}.");
     }
 
     private async Task<(DomainCache Cache, DomainDisk Disk)> FindDiskAsync(Guid domain, string target, CancellationToken cancellationToken)
@@ -248,7 +192,7 @@ public sealed class LibvirtHypervisor : IHypervisor
         var disks = new List<DiskInfo>();
         foreach (var disk in xml.Disks)
         {
-            var image = devices.FirstOrDefault(device => disk.Alias is { } alias && device.Qdev is { } path && path.Split('/').Contains(alias))?.Inserted?.Image;
+            var image = devices.FirstOrDefault(device => disk.Alias is { } alias && device.HasAlias(alias))?.Inserted?.Image;
             var readOnly = disk.ReadOnly || disk.Device is not ("disk" or "lun");
             disks.Add(new DiskInfo(
                 disk.Target,
@@ -278,7 +222,7 @@ public sealed class LibvirtHypervisor : IHypervisor
 
     private async Task<long> FindSizeAsync(Guid domain, DomainDisk disk, CancellationToken cancellationToken)
     {
-        // Not while it runs: libvirt would send query-named-block-nodes (see DropBackingLinkAsync).
+        // Not while it runs: libvirt would send query-named-block-nodes (see BeginNativeJobAsync).
         if (disk.Source is null || disk.Alias is not null)
             return 0;
         try

@@ -13,7 +13,13 @@ namespace StreamService.Hypervisors;
 /// this service can enter, and reaches QEMU as a file descriptor: QEMU needs no permission on any path, and nobody else can
 /// connect. A service that was killed leaves its server behind in QEMU; the next one cleans up before it starts its own.
 /// </remarks>
-internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socketPath, TimeProvider time, ILogger logger) : IAsyncDisposable
+/// <param name="monitor">Of that QEMU.</param>
+/// <param name="ownSocket">Where the socket is bound here and handed over as a file.</param>
+/// <param name="daemonSocket">
+/// Where a qemu-storage-daemon, which takes no files, binds the socket itself: in the folder in which it made its monitor,
+/// so that it can, and whoever can reach the monitor can reach it. Null where files always work.
+/// </param>
+internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSocket, string? daemonSocket, TimeProvider time, ILogger logger) : IAsyncDisposable
 {
     /// <summary>How long an export without leases stays, so that a caller who steps pays for it once.</summary>
     public static readonly TimeSpan KeepWarm = TimeSpan.FromSeconds(5);
@@ -32,6 +38,8 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
 
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly Dictionary<string, Entry> _exports = [];
+    private readonly string _ownSocket = ownSocket;
+    private string _socketPath = ownSocket;
     private bool _started;
 
     private sealed class Entry(string id, NbdClient warm)
@@ -44,14 +52,15 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
 
     /// <summary>Leases the export of <paramref name="target"/>, making it where there is none or its QEMU let go of it.</summary>
     /// <param name="target">The disk's target, by which exports are told apart.</param>
-    /// <param name="device">The device's alias, by which QEMU knows the guest device.</param>
-    public async Task<DiskExport> LeaseAsync(string target, string device, CancellationToken cancellationToken)
+    /// <param name="findNode">Finds the node to export: the disk's active layer.</param>
+    /// <exception cref="ExportUnavailableException">This QEMU cannot, or somebody else uses its NBD server.</exception>
+    public async Task<DiskExport> LeaseAsync(string target, Func<CancellationToken, Task<string>> findNode, CancellationToken cancellationToken)
     {
         await _gate.WaitAsync(cancellationToken);
         try
         {
             var entry = await FindAsync(target, cancellationToken);
-            entry ??= _exports[target] = await AddAsync(target, device, cancellationToken);
+            entry ??= _exports[target] = await AddAsync(target, findNode, cancellationToken);
             lock (entry)
                 entry.Leases++;
             var id = entry.Id;
@@ -123,19 +132,22 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
         return _exports.GetValueOrDefault(target);
     }
 
-    private async Task<Entry> AddAsync(string target, string device, CancellationToken cancellationToken)
+    private async Task<Entry> AddAsync(string target, Func<CancellationToken, Task<string>> findNode, CancellationToken cancellationToken)
     {
-        var devices = await monitor.QueryBlockAsync(cancellationToken);
-        var graph = await monitor.QueryBlockGraphAsync(cancellationToken);
-        var activeLayer = ActiveLayer.Find(devices, graph, device)
-            ?? throw new HypervisorException("DeviceNotFound", $"QEMU has no medium in device '{device}' of domain '{domain}'.");
-
+        var node = await findNode(cancellationToken);
         if (!_started)
             await StartAsync(cancellationToken);
 
         // An export whose requests hang in a dead source outlives its deletion: ids are never used twice.
         var id = $"{ExportPrefix}{target}-{Guid.NewGuid():N}";
-        await monitor.BlockExportAddAsync(id, activeLayer.NodeName, id, cancellationToken: cancellationToken);
+        try
+        {
+            await monitor.BlockExportAddAsync(id, node, id, cancellationToken: cancellationToken);
+        }
+        catch (QmpCommandException refused)
+        {
+            throw new ExportUnavailableException(refused.Class, $"QEMU does not export disk '{target}' of domain '{domain}': {refused.Description}", refused);
+        }
         try
         {
             return new Entry(id, await ConnectAsync(id, cancellationToken));
@@ -163,16 +175,32 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
 
     private async Task StartAsync(CancellationToken cancellationToken)
     {
+        var capabilities = await monitor.QueryCapabilitiesAsync(cancellationToken);
+        if (!capabilities.AllocationDepth)
+            throw new ExportUnavailableException("CommandNotFound", $"The QEMU of domain '{domain}' is too old: its exports do not tell the allocation depth.");
+        _socketPath = capabilities.TakesFiles ? _ownSocket : daemonSocket ?? _ownSocket;
         await CleanUpAfterPredecessorAsync(cancellationToken);
-        using var listener = Listen(socketPath);
         try
         {
-            await monitor.NbdServerStartAsync(listener.SafeHandle, maxConnections: 0, cancellationToken);
+            if (capabilities.TakesFiles)
+            {
+                using var listener = Listen(_socketPath);
+                await monitor.NbdServerStartAsync(listener.SafeHandle, maxConnections: 0, cancellationToken);
+            }
+            else
+            {
+                await monitor.NbdServerStartAsync(_socketPath, maxConnections: 0, cancellationToken);
+                File.SetUnixFileMode(_socketPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            }
         }
         catch (QmpCommandException refused)
         {
-            throw new HypervisorException(refused.Class,
-                $"QEMU has one NBD server, and somebody else uses that of domain '{domain}' (a migration or a backup, maybe): {refused.Description}.", refused);
+            throw new ExportUnavailableException(refused.Class,
+                $"QEMU has one NBD server, and that of domain '{domain}' cannot be used; somebody else has it, maybe (a migration or a backup): {refused.Description}.", refused);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new ExportUnavailableException("SocketNotFound", $"QEMU made its NBD socket where this service cannot reach it: {exception.Message}", exception);
         }
         _started = true;
         HypervisorLog.NbdServerStarted(logger, domain);
@@ -180,9 +208,9 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
 
     private async Task CleanUpAfterPredecessorAsync(CancellationToken cancellationToken)
     {
-        var exports = await monitor.QueryBlockExportsAsync(cancellationToken);
+        var exports = await ListAsync(cancellationToken);
         var ours = exports.Where(export => export.Id.StartsWith(ExportPrefix, StringComparison.Ordinal)).ToList();
-        if (ours.Count == 0 && !await AnswersAsync(socketPath, cancellationToken))
+        if (ours.Count == 0 && !await AnswersAsync(_socketPath, cancellationToken))
             return;
         foreach (var export in ours)
             await TryAsync(() => monitor.BlockExportDelAsync(export.Id, hard: true, cancellationToken));
@@ -197,7 +225,7 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
         if (!await GoneAsync(cancellationToken))
             return;
         await TryAsync(() => monitor.NbdServerStopAsync(cancellationToken));
-        File.Delete(socketPath);
+        File.Delete(_socketPath);
         _started = false;
         HypervisorLog.NbdServerStopped(logger, domain);
     }
@@ -205,7 +233,7 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
     private async Task<bool> GoneAsync(CancellationToken cancellationToken)
     {
         var deadline = time.GetUtcNow() + ExportLetGo;
-        while ((await monitor.QueryBlockExportsAsync(cancellationToken)).Count > 0)
+        while ((await ListAsync(cancellationToken)).Count > 0)
         {
             if (time.GetUtcNow() > deadline)
                 return false;
@@ -213,6 +241,10 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
         }
         return true;
     }
+
+    /// <summary>The exports over the NBD server: a daemon's other ones (vhost-user-blk, FUSE) have nothing to do with it.</summary>
+    private async Task<IReadOnlyList<BlockExport>> ListAsync(CancellationToken cancellationToken) =>
+        [.. (await monitor.QueryBlockExportsAsync(cancellationToken)).Where(export => export.Type == "nbd")];
 
     private static async Task TryAsync(Func<Task> command)
     {
@@ -227,7 +259,7 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string socke
     }
 
     private Task<NbdClient> ConnectAsync(string export, CancellationToken cancellationToken) =>
-        NbdClient.ConnectAsync(new UnixDomainSocketEndPoint(socketPath), export, ClientOptions, cancellationToken);
+        NbdClient.ConnectAsync(new UnixDomainSocketEndPoint(_socketPath), export, ClientOptions, cancellationToken);
 
     private static Socket Listen(string path)
     {

@@ -15,12 +15,15 @@ internal static class DiskFinalizer
     /// hypervisor wrote itself is flushed before anybody calls it done.
     /// </summary>
     /// <param name="flushed">Called when all that was populated is on stable storage.</param>
-    public static async Task FinishAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, DiskExport export, Action flushed, CancellationToken cancellationToken)
+    public static async Task FinishAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, DiskExport export, Action flushed, TimeProvider time, CancellationToken cancellationToken)
     {
         await export.Warm.FlushAsync(cancellationToken);
         flushed();
         if (!HasArrived(await FindAsync(hypervisor, disk, cancellationToken), @base))
-            await hypervisor.DropBackingLinkAsync(disk.Domain, disk.Target, @base, cancellationToken);
+        {
+            var native = await hypervisor.BeginNativeJobAsync(disk.Domain, disk.Target, @base, bandwidth: 0, cancellationToken);
+            await NativeStreaming.RunToEndAsync(native, export.Warm.FlushAsync, _ => null, time, cancellationToken);
+        }
         await export.Warm.FlushAsync(cancellationToken);
         var after = await FindAsync(hypervisor, disk, cancellationToken);
         if (!HasArrived(after, @base))

@@ -236,7 +236,7 @@ public sealed class StreamManager(
             var latest = await store.FindLatestAsync(address, cancellationToken);
             var now = time.GetUtcNow();
             var export = await stepper.PrepareEndAsync(hypervisor, address, depth, cancellationToken);
-            await DiskFinalizer.FinishAsync(hypervisor, address, @base, export, flushed: () => { }, cancellationToken);
+            await DiskFinalizer.FinishAsync(hypervisor, address, @base, export, flushed: () => { }, time, cancellationToken);
             var spec = new StreamSpec(@base, Bandwidth: 0, StreamPolicy.Fixed, StreamPriority.Normal, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential);
             var done = time.GetUtcNow();
             var streamed = stepper.BytesPopulated(address);

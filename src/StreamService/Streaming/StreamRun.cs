@@ -82,7 +82,7 @@ internal sealed class StreamRun(
         }
 
         await finalizing();
-        await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), cancellationToken);
+        await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), time, cancellationToken);
     }
 
     private async Task PopulateAsync(Populator populator, DiskExport export, CancellationToken cancellationToken)

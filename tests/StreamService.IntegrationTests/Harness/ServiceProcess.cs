@@ -36,8 +36,12 @@ internal sealed class ServiceProcess : IAsyncDisposable
         return service;
     }
 
+    /// <summary>Where the service looks for monitor sockets: host "monitors".</summary>
+    private string MonitorFolder => Path.Combine(_folder, "monitors");
+
     public async Task StartAgainAsync()
     {
+        Directory.CreateDirectory(MonitorFolder);
         var assembly = typeof(Program).Assembly.Location;
         var start = new ProcessStartInfo("dotnet", [assembly])
         {
@@ -49,6 +53,11 @@ internal sealed class ServiceProcess : IAsyncDisposable
         start.Environment["ASPNETCORE_URLS"] = Address.ToString();
         start.Environment["StreamService__Hosts__0__Name"] = "local";
         start.Environment["StreamService__Hosts__0__Uri"] = "qemu:///system";
+        if (!_settings.ContainsKey("StreamService__Hosts__1__Name"))
+        {
+            start.Environment["StreamService__Hosts__1__Name"] = "monitors";
+            start.Environment["StreamService__Hosts__1__Uri"] = $"qmp+unix://{MonitorFolder}/*.sock";
+        }
         start.Environment["StreamService__Storage__ConnectionString"] = $"Data Source={Path.Combine(_folder, "streams.db")}";
         start.Environment["StreamService__RuntimeDirectory"] = Path.Combine(_folder, "run");
         foreach (var (name, value) in _settings)
@@ -64,7 +73,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
             try
             {
                 using var answer = await Http.GetAsync("/readyz");
-                return answer.IsSuccessStatusCode && (await Http.GetStringAsync("/hosts")).Contains("\"connected\"", StringComparison.Ordinal);
+                return answer.IsSuccessStatusCode && await IsConnectedAsync();
             }
             catch (HttpRequestException)
             {
@@ -97,10 +106,24 @@ internal sealed class ServiceProcess : IAsyncDisposable
         await _process!.WaitForExitAsync(deadline.Token);
     }
 
-    public static string DiskUrl(TestDomain domain) => $"/domains/{domain.Id}/disks/vda";
+    public static string DiskUrl(TestDomain domain) => $"/domains/{domain.Key}/disks/vda";
 
-    public Task<HttpResponseMessage> StreamAsync(TestDomain domain, object body) =>
-        Http.PostAsJsonAsync($"{DiskUrl(domain)}/stream", body);
+    /// <summary>Makes a domain that libvirt does not run known to the service.</summary>
+    public async Task AdoptAsync(TestDomain domain)
+    {
+        if (domain.LinkInto(MonitorFolder))
+            await Shell.WaitForAsync($"domain {domain.Name} to be known. The service's log: {LogText}", async () =>
+            {
+                using var answer = await Http.GetAsync(DiskUrl(domain));
+                return answer.IsSuccessStatusCode;
+            });
+    }
+
+    public async Task<HttpResponseMessage> StreamAsync(TestDomain domain, object body)
+    {
+        await AdoptAsync(domain);
+        return await Http.PostAsJsonAsync($"{DiskUrl(domain)}/stream", body);
+    }
 
     /// <summary>Starts a full stream and expects it to be accepted.</summary>
     public async Task<JsonElement> StartStreamAsync(TestDomain domain, object? body = null)
@@ -156,6 +179,10 @@ internal sealed class ServiceProcess : IAsyncDisposable
         Http.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
+
+    /// <summary>Whether the first host answers; the folder of monitors always does.</summary>
+    private async Task<bool> IsConnectedAsync() =>
+        (await Http.GetFromJsonAsync<JsonElement>("/hosts"))[0].GetProperty("state").GetString() == "connected";
 
     private void Log(string? line)
     {

@@ -12,15 +12,24 @@ internal sealed class TestDomain : IAsyncDisposable
 {
     private static int _count;
 
-    private TestDomain(string folder, string name)
+    private readonly List<string> _links = [];
+    private MonitoredMachine? _machine;
+
+    private TestDomain(DomainKind kind, string folder, string name)
     {
+        Kind = kind;
         Folder = folder;
         Name = name;
     }
 
+    public DomainKind Kind { get; }
+
     public string Folder { get; }
     public string Name { get; }
     public Guid Id { get; private set; }
+
+    /// <summary>What the API calls it: its UUID, where it has one of its own.</summary>
+    public string Key => Kind == DomainKind.StorageDaemon ? Name : Id.ToString();
 
     /// <summary>The overlay.</summary>
     public string Disk => Path.Combine(Folder, "overlay");
@@ -44,20 +53,26 @@ internal sealed class TestDomain : IAsyncDisposable
     /// <param name="reconnectDelay">Seconds that QEMU waits for a lost NBD source before a request fails.</param>
     /// <param name="readOnlyDisk">Whether the domain has a second disk, <c>vdb</c>, an overlay on the same base that the guest cannot write.</param>
     /// <param name="baseUri">Serve the base through this URI instead of from its file; "{0}" is the file.</param>
-    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null, bool readOnlyDisk = false)
+    /// <param name="kind">Who runs it.</param>
+    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null, bool readOnlyDisk = false, DomainKind kind = DomainKind.Libvirt)
     {
-        Requires.Libvirt();
+        if (kind == DomainKind.Libvirt)
+            Requires.Libvirt();
+        Requires.Program("qemu-img");
         var folder = Directory.CreateTempSubdirectory("streamservice-test-").FullName;
         // QEMU runs as another user, who must get through to the images.
         File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
             | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
-        var domain = new TestDomain(folder, $"sst-{Environment.ProcessId}-{Interlocked.Increment(ref _count)}");
+        var domain = new TestDomain(kind, folder, $"sst-{Environment.ProcessId}-{Interlocked.Increment(ref _count)}");
         try
         {
             await domain.MakeImagesAsync(format, size, middle, baseUri);
             if (readOnlyDisk)
                 await OverlayAsync("qcow2", domain.ReadOnlyDisk, domain.Chain[^1], "raw", size);
-            await domain.DefineAsync(format, copyOnRead, reconnectDelay, readOnlyDisk);
+            if (kind == DomainKind.Libvirt)
+                await domain.DefineAsync(format, copyOnRead, reconnectDelay, readOnlyDisk);
+            else
+                domain._machine = new MonitoredMachine(kind, folder, domain.Disk, format, domain.Id = Guid.NewGuid(), domain.Name);
             await domain.StartAsync();
             return domain;
         }
@@ -94,20 +109,37 @@ internal sealed class TestDomain : IAsyncDisposable
                 new XElement("memballoon", new XAttribute("model", "none"))));
     }
 
-    public Task StartAsync() => VirshAsync("start", Name);
+    public Task StartAsync() => _machine?.StartAsync() ?? VirshAsync("start", Name);
 
     /// <summary>Ends the QEMU process in order: its images are closed properly.</summary>
-    public Task StopAsync() => VirshAsync("destroy", Name, "--graceful");
+    public Task StopAsync() => _machine?.StopAsync() ?? VirshAsync("destroy", Name, "--graceful");
+
+    /// <summary>Puts its monitor into a folder that a service watches; nothing for a domain of libvirt's.</summary>
+    /// <returns>Whether it was not there yet.</returns>
+    public bool LinkInto(string folder)
+    {
+        var link = Path.Combine(folder, Name + ".sock");
+        if (_machine is null || _links.Contains(link))
+            return false;
+        File.CreateSymbolicLink(link, _machine.Socket);
+        _links.Add(link);
+        return true;
+    }
 
     public static Task<string> VirshAsync(params string[] arguments) => Shell.RunAsync("virsh", ["-c", "qemu:///system", .. arguments]);
 
     /// <summary>The process id of the domain's QEMU.</summary>
     public async Task<int> QemuPidAsync() =>
-        int.Parse((await File.ReadAllTextAsync($"/run/libvirt/qemu/{Name}.pid")).Trim(), CultureInfo.InvariantCulture);
+        _machine?.ProcessId ?? int.Parse((await File.ReadAllTextAsync($"/run/libvirt/qemu/{Name}.pid")).Trim(), CultureInfo.InvariantCulture);
 
     /// <summary>SIGKILL to the domain's QEMU: what no flush has saved is lost.</summary>
     public async Task KillQemuAsync()
     {
+        if (_machine is not null)
+        {
+            await _machine.KillAsync();
+            return;
+        }
         using (var process = System.Diagnostics.Process.GetProcessById(await QemuPidAsync()))
         {
             process.Kill();
@@ -118,6 +150,8 @@ internal sealed class TestDomain : IAsyncDisposable
 
     public async Task<JsonElement> MonitorAsync(string command, object? arguments = null)
     {
+        if (_machine is not null)
+            return await _machine.MonitorAsync(command, arguments);
         var json = JsonSerializer.Serialize(new { execute = command, arguments = arguments ?? new { } });
         return JsonDocument.Parse(await VirshAsync("qemu-monitor-command", Name, json)).RootElement.GetProperty("return");
     }
@@ -125,6 +159,11 @@ internal sealed class TestDomain : IAsyncDisposable
     /// <summary>Has the guest device do I/O, in the words of qemu-io: <c>write -P 0xaa 0 64k</c>.</summary>
     public async Task GuestAsync(string command)
     {
+        if (_machine is not null)
+        {
+            await _machine.GuestAsync(command, _links);
+            return;
+        }
         var answer = await MonitorAsync("human-monitor-command", new Dictionary<string, object>
         {
             ["command-line"] = $"qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend \"{command}\"",
@@ -166,8 +205,17 @@ internal sealed class TestDomain : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await TryAsync(() => VirshAsync("destroy", Name));
-        await TryAsync(() => VirshAsync("undefine", Name));
+        // With the folder of a service that has ended they are gone already.
+        _links.Where(File.Exists).ToList().ForEach(File.Delete);
+        if (_machine is not null)
+        {
+            await _machine.KillAsync();
+        }
+        else
+        {
+            await TryAsync(() => VirshAsync("destroy", Name));
+            await TryAsync(() => VirshAsync("undefine", Name));
+        }
         Directory.Delete(Folder, recursive: true);
     }
 

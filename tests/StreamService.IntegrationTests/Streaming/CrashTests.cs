@@ -53,8 +53,9 @@ public sealed class CrashTests
                 var durable = before.GetProperty("bytesDurable").GetInt64();
                 Assert.True(await domain.OverlayBytesAsync() - held >= durable, $"{durable} bytes were called durable.");
                 await domain.AssertIntactAsync(crashed: true);
-                var waiting = await service.WaitForStateAsync(domain, "waiting");
-                Assert.Contains("not running", waiting.GetProperty("reason").GetString(), StringComparison.Ordinal);
+                await service.WaitForAsync(domain, "the reason that the domain is not running", status =>
+                    status.GetProperty("state").GetString() == "waiting"
+                    && status.GetProperty("reason").GetString()!.Contains("not running", StringComparison.Ordinal));
                 await domain.StartAsync();
                 await service.WaitForStateAsync(domain, "completed");
                 await domain.KillQemuAsync();

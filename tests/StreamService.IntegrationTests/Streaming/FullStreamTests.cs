@@ -10,9 +10,13 @@ public sealed class FullStreamTests(SharedService shared)
     [InlineData("qcow2", false)]
     [InlineData("qcow2", true)]
     [InlineData("qed", false)]
-    public async Task Three_layer_chain_becomes_independent_and_equals_what_the_guest_saw(string format, bool copyOnRead)
+    [InlineData("qcow2", false, DomainKind.Qemu)]
+    [InlineData("qed", false, DomainKind.Qemu)]
+    [InlineData("qcow2", false, DomainKind.StorageDaemon)]
+    [InlineData("qed", false, DomainKind.StorageDaemon)]
+    public async Task Three_layer_chain_becomes_independent_and_equals_what_the_guest_saw(string format, bool copyOnRead, DomainKind kind = DomainKind.Libvirt)
     {
-        await using var domain = await TestDomain.StartAsync(format, copyOnRead: copyOnRead);
+        await using var domain = await TestDomain.StartAsync(format, copyOnRead: copyOnRead, kind: kind);
         var service = await shared.StartedAsync();
         await domain.GuestWriteAsync(0xa1, 3 << 20, 100 << 10);
 
@@ -29,10 +33,13 @@ public sealed class FullStreamTests(SharedService shared)
         await domain.AssertIntactAsync();
     }
 
-    [Fact]
-    public async Task Bytes_streamed_are_the_data_of_the_chain_without_holes_and_without_what_the_guest_wrote()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Bytes_streamed_are_the_data_of_the_chain_without_holes_and_without_what_the_guest_wrote(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync(size: 64 << 20, middle: false);
+        await using var domain = await TestDomain.StartAsync(size: 64 << 20, middle: false, kind: kind);
         var service = await shared.StartedAsync();
         await domain.GuestWriteAsync(0xb1, 8 << 20, 2 << 20);
 
@@ -46,9 +53,11 @@ public sealed class FullStreamTests(SharedService shared)
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    public async Task Base_stays_and_nothing_below_it_is_brought_in(string format)
+    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.StorageDaemon)]
+    public async Task Base_stays_and_nothing_below_it_is_brought_in(string format, DomainKind kind = DomainKind.Libvirt)
     {
-        await using var domain = await TestDomain.StartAsync(format);
+        await using var domain = await TestDomain.StartAsync(format, kind: kind);
         var service = await shared.StartedAsync();
         var baseImage = domain.Chain[1];
 
@@ -62,10 +71,13 @@ public sealed class FullStreamTests(SharedService shared)
         await domain.AssertIntactAsync();
     }
 
-    [Fact]
-    public async Task Guest_writes_and_discards_during_the_stream_survive_it()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Guest_writes_and_discards_during_the_stream_survive_it(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync();
+        await using var domain = await TestDomain.StartAsync(kind: kind);
         var service = await shared.StartedAsync();
 
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 24 << 20 });
@@ -78,10 +90,13 @@ public sealed class FullStreamTests(SharedService shared)
         await domain.AssertIntactAsync();
     }
 
-    [Fact]
-    public async Task Paused_stream_rests_flushed_and_resumes_and_a_cancelled_one_is_gone_on_from()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Paused_stream_rests_flushed_and_resumes_and_a_cancelled_one_is_gone_on_from(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync();
+        await using var domain = await TestDomain.StartAsync(kind: kind);
         var service = await shared.StartedAsync();
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 8 << 20 });
         await service.WaitForAsync(domain, "some progress", status => status.GetProperty("bytesStreamed").GetInt64() > 2 << 20);
@@ -111,10 +126,13 @@ public sealed class FullStreamTests(SharedService shared)
         await domain.AssertIntactAsync();
     }
 
-    [Fact]
-    public async Task NBD_server_of_QEMU_is_given_back_after_the_stream()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task NBD_server_of_QEMU_is_given_back_after_the_stream(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync();
+        await using var domain = await TestDomain.StartAsync(kind: kind);
         var service = await shared.StartedAsync();
         await service.StartStreamAsync(domain);
         await service.WaitForStateAsync(domain, "completed");
@@ -127,7 +145,7 @@ public sealed class FullStreamTests(SharedService shared)
                 await domain.MonitorAsync("nbd-server-start", new { addr = new { type = "inet", data = new { host = "127.0.0.1", port = "0" } } });
                 return true;
             }
-            catch (KeyNotFoundException)
+            catch (Exception exception) when (exception is KeyNotFoundException or Qemu.Qmp.QmpCommandException)
             {
                 return false;
             }

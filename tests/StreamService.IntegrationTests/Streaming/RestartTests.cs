@@ -8,11 +8,15 @@ namespace StreamService.IntegrationTests.Streaming;
 public sealed class RestartTests
 {
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Stream_goes_on_after_the_service_was_killed_or_stopped(bool killed)
+    [InlineData(true, DomainKind.Libvirt)]
+    [InlineData(false, DomainKind.Libvirt)]
+    [InlineData(true, DomainKind.Qemu)]
+    [InlineData(false, DomainKind.Qemu)]
+    [InlineData(true, DomainKind.StorageDaemon)]
+    [InlineData(false, DomainKind.StorageDaemon)]
+    public async Task Stream_goes_on_after_the_service_was_killed_or_stopped(bool killed, DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync();
+        await using var domain = await TestDomain.StartAsync(kind: kind);
         await using var service = await ServiceProcess.StartAsync();
         var begun = await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 16 << 20 });
         var before = await service.WaitForAsync(domain, "some progress", status => status.GetProperty("bytesStreamed").GetInt64() > 4 << 20);
@@ -25,17 +29,20 @@ public sealed class RestartTests
         await service.ChangeAsync(domain, new { bandwidth = 0 });
         var completed = await service.WaitForStateAsync(domain, "completed");
         Assert.Equal(begun.GetProperty("streamId").GetString(), completed.GetProperty("streamId").GetString());
-        var streams = await service.Http.GetFromJsonAsync<JsonElement>($"/domains/{domain.Id}/streams");
+        var streams = await service.Http.GetFromJsonAsync<JsonElement>($"/domains/{domain.Key}/streams");
         Assert.Equal(1, streams.GetProperty("items").GetArrayLength());
         await domain.StopAsync();
         Assert.Null(await domain.BackingFileAsync());
         await domain.AssertIntactAsync();
     }
 
-    [Fact]
-    public async Task Clean_stop_leaves_all_that_was_streamed_on_stable_storage()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Clean_stop_leaves_all_that_was_streamed_on_stable_storage(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync(middle: false);
+        await using var domain = await TestDomain.StartAsync(middle: false, kind: kind);
         await using var service = await ServiceProcess.StartAsync();
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 8 << 20 });
         var before = await service.WaitForAsync(domain, "some progress", status => status.GetProperty("bytesStreamed").GetInt64() > 4 << 20);
@@ -47,10 +54,13 @@ public sealed class RestartTests
         await domain.AssertIntactAsync(crashed: true);
     }
 
-    [Fact]
-    public async Task Paused_stream_is_still_paused_after_a_restart()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Paused_stream_is_still_paused_after_a_restart(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync();
+        await using var domain = await TestDomain.StartAsync(kind: kind);
         await using var service = await ServiceProcess.StartAsync();
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 8 << 20 });
         await service.ChangeAsync(domain, new { state = "paused" });

@@ -14,9 +14,11 @@ public sealed class SingleStepTests(SharedService shared)
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    public async Task Half_a_kilobyte_populates_exactly_the_one_cluster_it_lies_in(string format)
+    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.StorageDaemon)]
+    public async Task Half_a_kilobyte_populates_exactly_the_one_cluster_it_lies_in(string format, DomainKind kind = DomainKind.Libvirt)
     {
-        await using var domain = await TestDomain.StartAsync(format, middle: false);
+        await using var domain = await TestDomain.StartAsync(format, middle: false, kind: kind);
         var service = await shared.StartedAsync();
         var before = await PopulatedAsync(service, domain);
 
@@ -30,10 +32,13 @@ public sealed class SingleStepTests(SharedService shared)
         Assert.Equal((MiB + Cluster, 0, false), (second.Offset, second.Populated, second.Done));
     }
 
-    [Fact]
-    public async Task A_range_that_straddles_clusters_populates_all_that_it_touches()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task A_range_that_straddles_clusters_populates_all_that_it_touches(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync(middle: false);
+        await using var domain = await TestDomain.StartAsync(middle: false, kind: kind);
         var service = await shared.StartedAsync();
 
         var step = await StepAsync(service, domain, new { mode = "single", offset = MiB + Cluster - 512, length = 1024 });
@@ -41,11 +46,14 @@ public sealed class SingleStepTests(SharedService shared)
         Assert.Equal((MiB + (2 * Cluster), 2 * Cluster, false), (step.Offset, step.Populated, step.Done));
     }
 
-    [Fact]
-    public async Task Ends_and_edges_of_the_disk_answer_as_the_contract_says()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Ends_and_edges_of_the_disk_answer_as_the_contract_says(DomainKind kind)
     {
         const long size = (64 * MiB) + (40 << 10);
-        await using var domain = await TestDomain.StartAsync(size: size, middle: false);
+        await using var domain = await TestDomain.StartAsync(size: size, middle: false, kind: kind);
         var service = await shared.StartedAsync();
 
         foreach (var offset in new[] { 1, 511, size, size + 512, -512 })
@@ -65,9 +73,11 @@ public sealed class SingleStepTests(SharedService shared)
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    public async Task Whoever_follows_the_offset_arrives_and_guest_writes_survive(string format)
+    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.StorageDaemon)]
+    public async Task Whoever_follows_the_offset_arrives_and_guest_writes_survive(string format, DomainKind kind = DomainKind.Libvirt)
     {
-        await using var domain = await TestDomain.StartAsync(format, size: 16 << 20);
+        await using var domain = await TestDomain.StartAsync(format, size: 16 << 20, kind: kind);
         var service = await shared.StartedAsync();
         await domain.GuestWriteAsync(0xd1, 5 << 20, 10 << 10);
 
@@ -91,10 +101,13 @@ public sealed class SingleStepTests(SharedService shared)
         await domain.AssertIntactAsync();
     }
 
-    [Fact]
-    public async Task Steps_work_beside_a_full_stream()
+    [Theory]
+    [InlineData(DomainKind.Libvirt)]
+    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.StorageDaemon)]
+    public async Task Steps_work_beside_a_full_stream(DomainKind kind)
     {
-        await using var domain = await TestDomain.StartAsync();
+        await using var domain = await TestDomain.StartAsync(kind: kind);
         var service = await shared.StartedAsync();
         await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 24 << 20 });
 
@@ -118,6 +131,7 @@ public sealed class SingleStepTests(SharedService shared)
 
     private static async Task<HashSet<(long Offset, long Length)>> PopulatedAsync(ServiceProcess service, TestDomain domain)
     {
+        await service.AdoptAsync(domain);
         var map = await service.Http.GetFromJsonAsync<JsonElement>($"{ServiceProcess.DiskUrl(domain)}/map");
         return [.. map.GetProperty("extents").EnumerateArray()
             .Where(extent => extent.GetProperty("state").GetString() == "populated")
