@@ -11,6 +11,11 @@ namespace StreamService.Streaming;
 /// <param name="InFlight">Requests in flight while the guest is quiet.</param>
 public sealed record AdaptiveLimits(double? TargetLatencyMs, long MinBandwidth, long Bandwidth, int ClusterSize, int InFlight);
 
+/// <summary>What a stream has done so far.</summary>
+/// <param name="Bytes">Brought in.</param>
+/// <param name="RequestTime">The sum of the times that its requests took.</param>
+public readonly record struct StreamWork(long Bytes, TimeSpan RequestTime);
+
 /// <summary>What is right for this moment.</summary>
 /// <param name="Window">With no request in flight it is closed: the guest is listened to.</param>
 /// <param name="BytesPerSecond">0 is unlimited.</param>
@@ -73,6 +78,12 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     /// <summary>A pace that the guest does not feel, in bytes per second: what it does beside that counts as learned, too.</summary>
     private const long TinyPace = 2 << 20;
 
+    /// <summary>
+    /// In learned mode the pace does not fall below that at which one small request is in flight for this part of the time: that
+    /// cannot slow the guest by more, and what goes on above it is somebody else's doing.
+    /// </summary>
+    public const double KindShare = 0.15;
+
     /// <summary>So many times the target is more than noise: the pace is halved at once.</summary>
     private const double Gross = 3;
 
@@ -86,7 +97,8 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
 
     private GuestIo? _seen;
     private long _seenAt;
-    private long _streamedBefore;
+    private StreamWork _workBefore;
+    private PopulateWindow _window;
     private DateTimeOffset _activeAt = DateTimeOffset.MinValue;
     private DateTimeOffset? _listeningSince;
     private DateTimeOffset _listenedAt = DateTimeOffset.MinValue;
@@ -100,6 +112,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     private readonly LatencyMean _writes = new(keep: 0.8);
     private readonly LatencyMean _present = new(keep: 0.85);
     private readonly LatencyMean _expected = new(keep: 0.85);
+    private readonly LatencyMean _perByte = new(keep: 0.9);
     private double? _lastTick;
 
     /// <summary>What is right before the guest was seen twice: next to nothing, for it may be at work.</summary>
@@ -110,8 +123,8 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
 
     /// <summary>Takes the counters' present value; returns what is right until the next.</summary>
     /// <param name="io">The guest device's counters.</param>
-    /// <param name="bytesStreamed">What the stream has brought in so far.</param>
-    public AdaptivePace Observe(GuestIo io, long bytesStreamed)
+    /// <param name="work">What the stream has done so far.</param>
+    public AdaptivePace Observe(GuestIo io, StreamWork work)
     {
         var now = time.GetUtcNow();
         var timestamp = time.GetTimestamp();
@@ -120,8 +133,10 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         var (reads, writes) = (io.Reads - before.Reads, io.Writes - before.Writes);
         var first = _seen is null;
         var seconds = first ? 0 : time.GetElapsedTime(_seenAt, timestamp).TotalSeconds;
-        var achieved = seconds > 0 ? (bytesStreamed - _streamedBefore) / seconds : 0;
-        (_seen, _seenAt, _streamedBefore) = (io, timestamp, bytesStreamed);
+        var achieved = seconds > 0 ? (work.Bytes - _workBefore.Bytes) / seconds : 0;
+        if (_width == 1 && _window.InFlight == 1)
+            _perByte.Add(work.Bytes - _workBefore.Bytes, (work.RequestTime - _workBefore.RequestTime).TotalMilliseconds);
+        (_seen, _seenAt, _workBefore) = (io, timestamp, work);
 
         // Nothing is known of a guest that was seen once.
         if (first)
@@ -132,7 +147,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         if (now - _activeAt >= QuietAfter)
         {
             _listeningSince = null;
-            return new AdaptivePace(PopulateWindow.Wide(Limits.InFlight), 0, null);
+            return new AdaptivePace(_window = PopulateWindow.Wide(Limits.InFlight), 0, null);
         }
         if (wasQuiet)
             return BeginToYield(now);
@@ -239,9 +254,12 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     private AdaptivePace Present()
     {
         var ceiling = Limits.Bandwidth > 0 ? Limits.Bandwidth : LargestPace;
-        var floor = Math.Min(ceiling, Limits.MinBandwidth > 0 ? Limits.MinBandwidth : DefaultFloor);
+        double floor = Limits.MinBandwidth > 0 ? Limits.MinBandwidth : DefaultFloor;
+        if (Limits.TargetLatencyMs is null && _perByte.Mean is { } perByte and > 0)
+            floor = Math.Max(floor, KindShare * 1000 / perByte);
+        floor = Math.Min(floor, ceiling);
         _pace = Math.Clamp(_pace, floor, ceiling);
-        return new AdaptivePace(Window(), (long)_pace, Describe(_present.Mean, Target()));
+        return new AdaptivePace(_window = Window(), (long)_pace, Describe(_present.Mean, Target()));
     }
 
     /// <summary>The mean latency to stay under, in milliseconds.</summary>
@@ -264,7 +282,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         return new PopulateWindow(count, unit);
     }
 
-    private static AdaptivePace Closed() => new(new PopulateWindow(0, SmallUnit), 0, "listening to the guest alone");
+    private AdaptivePace Closed() => new(_window = new PopulateWindow(0, SmallUnit), 0, "listening to the guest alone");
 
     private string Describe(double? latency, double target)
     {

@@ -52,7 +52,7 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
     {
         try
         {
-            return controller.Observe(await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken), populator.BytesStreamed);
+            return controller.Observe(await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken), new StreamWork(populator.BytesStreamed, populator.RequestTime));
         }
         catch (Exception exception) when (exception is HostUnreachableException or HypervisorException
             or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)

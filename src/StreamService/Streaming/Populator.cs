@@ -25,10 +25,14 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     private Exception? _fault;
     private int _inFlight;
     private long _bytesStreamed;
+    private long _requestTime;
     private long _lastCompletion = time.GetTimestamp();
 
     /// <summary>Bytes that its requests brought into the overlay.</summary>
     public long BytesStreamed => Interlocked.Read(ref _bytesStreamed);
+
+    /// <summary>The sum of the times that its requests took: over a span of time, how many were in flight on average.</summary>
+    public TimeSpan RequestTime => time.GetElapsedTime(0, Interlocked.Read(ref _requestTime));
 
     /// <summary>How long requests have been in flight without one of them completing; zero while none is.</summary>
     public TimeSpan StalledFor => Volatile.Read(ref _inFlight) == 0 ? TimeSpan.Zero : time.GetElapsedTime(Interlocked.Read(ref _lastCompletion));
@@ -127,6 +131,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
 
     private async Task CacheAsync(long offset, int length, bool paced)
     {
+        var begun = time.GetTimestamp();
         try
         {
             await connection.CacheAsync(offset, length, CancellationToken.None);
@@ -137,7 +142,9 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
         {
             Interlocked.CompareExchange(ref _fault, exception, null);
         }
-        Interlocked.Exchange(ref _lastCompletion, time.GetTimestamp());
+        var ended = time.GetTimestamp();
+        Interlocked.Add(ref _requestTime, ended - begun);
+        Interlocked.Exchange(ref _lastCompletion, ended);
         Interlocked.Decrement(ref _inFlight);
         _completed.Writer.TryWrite(true);
     }
