@@ -41,7 +41,7 @@ public sealed class StreamJob
 
     private Task _mail = Task.CompletedTask;
     private StreamStatus _status;
-    private StreamRun? _run;
+    private IStreamRun? _run;
     private CancellationTokenSource? _runStop;
     private long _streamedBefore;
     private long _durableBefore;
@@ -154,7 +154,9 @@ public sealed class StreamJob
     {
         using var stop = _runStop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         _remainingExpected = _status.BytesRemaining;
-        var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _throttle, _options, _time);
+        var run = _run = _status.Engine == StreamEngine.Native
+            ? new NativeRun(_hypervisor, _status.Disk, _status.Spec, _options, _time)
+            : new PipelinedRun(_hypervisor, _status.Disk, _status.Spec, _throttle, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
         var running = run.RunAsync(() => PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
@@ -170,7 +172,13 @@ public sealed class StreamJob
         {
             Settle();
             if (stopping.IsCancellationRequested)
-                await RecordAsync();
+                await RecordAsync(_status);
+            return null;
+        }
+        catch (ExportUnavailableException unavailable) when (run is PipelinedRun && _status.Spec.Engine is null)
+        {
+            StreamLog.EngineChanged(_logger, StreamEngine.Native, unavailable.Text);
+            Publish(_status with { Engine = StreamEngine.Native, EngineReason = unavailable.Text }, stateChanged: false);
             return null;
         }
         catch (Exception exception)
@@ -223,7 +231,7 @@ public sealed class StreamJob
             return;
         Publish(next, stateChanged: false);
         if (_time.GetElapsedTime(_recordedAt) >= RecordEvery)
-            await RecordAsync();
+            await RecordAsync(_status);
     }
 
     private async Task HandleAsync(Exception fault, int attempt, CancellationToken stopping)
@@ -235,9 +243,7 @@ public sealed class StreamJob
             await EnterAsync(StreamState.Failed, error: error);
             return;
         }
-        var delay = TimeSpan.FromSeconds(Math.Min(
-            _options.RetryDelay.TotalSeconds * Math.Pow(2, Math.Min(attempt - 1, 20)),
-            _options.RetryDelayLimit.TotalSeconds));
+        var delay = _options.RetryDelayAfter(attempt);
         await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
         await WaitAsync(delay, stopping);
     }
@@ -263,9 +269,9 @@ public sealed class StreamJob
         if (spec != _status.Spec)
         {
             _throttle.BytesPerSecond = spec.Bandwidth;
-            _run?.SetPolicy(spec.Policy);
+            _run?.Change(spec);
             Publish(WithProgress(_status) with { Spec = spec }, stateChanged: false);
-            await RecordAsync();
+            await RecordAsync(_status);
         }
         // Once all is populated there is nothing left that could rest.
         if (change.Paused is not { } paused || _status.State == StreamState.Finalizing || _status.IsFinal)
@@ -287,12 +293,9 @@ public sealed class StreamJob
         };
         if (state == StreamState.Completed)
             next = next with { BytesRemaining = 0, BytesDurable = next.BytesStreamed };
-        if (next.IsFinal)
-            next = next with { FinishedAt = now, BytesPerSecond = 0 };
-        if (state is StreamState.Paused or StreamState.Waiting)
-            next = next with { BytesPerSecond = 0 };
-        var changed = next.State != _status.State || next.Reason != _status.Reason;
-        if (!changed)
+        if (next.IsFinal || state is StreamState.Paused or StreamState.Waiting)
+            next = next with { FinishedAt = next.IsFinal ? now : null, BytesPerSecond = 0 };
+        if (next.State == _status.State && next.Reason == _status.Reason)
             return;
         next = Stamp(next);
         // On record first: a state that somebody saw must not be forgotten by a crash.
@@ -345,8 +348,6 @@ public sealed class StreamJob
             _streamedBefore = Math.Max(_durableBefore, _streamedBefore - (remaining - expected));
         _remainingExpected = null;
     }
-
-    private Task RecordAsync() => RecordAsync(_status);
 
     private async Task RecordAsync(StreamStatus status)
     {

@@ -9,7 +9,7 @@ namespace StreamService.IntegrationTests.Harness;
 /// A QEMU or a qemu-storage-daemon of one's own, without libvirt: its disk is <c>vda</c>, one monitor socket is for the
 /// service, another for the test.
 /// </summary>
-internal sealed class MonitoredMachine(DomainKind kind, string folder, string disk, string format, Guid id, string name)
+internal sealed class MonitoredMachine(DomainKind kind, string folder, string disk, string format, Guid id, string name, int? reconnectDelay)
 {
     private Process? _process;
 
@@ -26,6 +26,9 @@ internal sealed class MonitoredMachine(DomainKind kind, string folder, string di
         File.Delete(Socket);
         File.Delete(OwnSocket);
         var node = $"driver={format},node-name=vda,file.driver=file,file.filename={disk}";
+        // The source is spelt out where its image cannot say how it is to be reached.
+        if (reconnectDelay is { } delay)
+            node += $",backing.driver=raw,backing.file.driver=nbd,backing.file.server.type=unix,backing.file.server.path={Path.Combine(folder, "base.sock")},backing.file.reconnect-delay={delay}";
         string[] arguments = kind == DomainKind.Qemu
             ?
             [
