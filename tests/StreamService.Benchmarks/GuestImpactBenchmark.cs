@@ -72,7 +72,7 @@ internal static class GuestImpactBenchmark
     {
         var time = TimeProvider.System;
         var spec = new StreamSpec(null, Bandwidth: 0, StreamPolicy.Adaptive, StreamPriority.Normal, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential);
-        var run = new StreamRun(disks, ExportedDisks.Address(0), spec, new StreamPace(new SectorThrottle(0, 64 << 10, time)), 64 << 10, new StreamingOptions(), time);
+        var run = new PipelinedRun(disks, ExportedDisks.Address(0), spec, new StreamPace(new SectorThrottle(0, 64 << 10, time)), 64 << 10, new StreamingOptions(), time);
         using var stop = new CancellationTokenSource();
         var begun = time.GetTimestamp();
         var running = run.RunAsync(() => Task.CompletedTask, stop.Token);

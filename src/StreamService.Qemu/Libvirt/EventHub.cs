@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 
 namespace StreamService.Qemu.Libvirt;
 
@@ -18,6 +19,7 @@ internal sealed unsafe class EventHub
 
     private readonly TaskCompletionSource<LibvirtCloseReason> _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<int> _callbackIds = [];
+    private int _monitorCallbackId = -1;
     private ImmutableList<LibvirtSubscription> _subscriptions = [];
     private bool _closeRegistered;
 
@@ -36,6 +38,7 @@ internal sealed unsafe class EventHub
         Register(connection, EventIdBlockJob2, (delegate* unmanaged[Cdecl]<nint, nint, byte*, int, int, nint, void>)&OnBlockJob);
         Register(connection, EventIdDeviceAdded, (delegate* unmanaged[Cdecl]<nint, nint, byte*, nint, void>)&OnDeviceAdded);
         Register(connection, EventIdDeviceRemoved, (delegate* unmanaged[Cdecl]<nint, nint, byte*, nint, void>)&OnDeviceRemoved);
+        RegisterMonitorEvent(connection);
     }
 
     /// <summary>Undoes <see cref="Register(ConnectHandle)"/>: each callback holds the connection open. Native as well.</summary>
@@ -44,6 +47,8 @@ internal sealed unsafe class EventHub
         // Failures are of no interest: over a broken connection the local part is undone all the same.
         foreach (var id in _callbackIds)
             _ = NativeMethods.virConnectDomainEventDeregisterAny(connection, id);
+        if (_monitorCallbackId >= 0)
+            _ = NativeMethods.virConnectDomainQemuMonitorEventDeregister(connection, _monitorCallbackId);
         if (_closeRegistered)
             _ = NativeMethods.virConnectUnregisterCloseCallback(connection, &OnClose);
     }
@@ -81,15 +86,27 @@ internal sealed unsafe class EventHub
         _callbackIds.Add(id);
     }
 
+    /// <summary>A connection to another hypervisor than QEMU refuses it, and can do without.</summary>
+    private void RegisterMonitorEvent(ConnectHandle connection)
+    {
+        var self = NewReference();
+        _monitorCallbackId = NativeMethods.virConnectDomainQemuMonitorEventRegister(
+            connection, 0, "BLOCK_JOB_COMPLETED", &OnBlockJobCompleted, self, &FreeReference, 0);
+        if (_monitorCallbackId < 0)
+            FreeHandle(self);
+    }
+
     /// <summary>libvirt frees the reference itself only where it took it.</summary>
     private static LibvirtException Refused(nint reference, string function)
     {
         var error = LibvirtException.FromLastError(function);
-        GCHandle.FromIntPtr(reference).Free();
+        FreeHandle(reference);
         return error;
     }
 
     private nint NewReference() => GCHandle.ToIntPtr(GCHandle.Alloc(this));
+
+    private static void FreeHandle(nint reference) => GCHandle.FromIntPtr(reference).Free();
 
     private static EventHub? Of(nint opaque) => GCHandle.FromIntPtr(opaque).Target as EventHub;
 
@@ -115,6 +132,23 @@ internal sealed unsafe class EventHub
     {
         var (uuid, name) = DomainList.Identify(domain);
         Of(opaque)?.Post(new BlockJobEvent(uuid, name, Text(disk), (BlockJobType)type, (BlockJobStatus)status));
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void OnBlockJobCompleted(nint connection, nint domain, byte* name, long seconds, uint micros, byte* details, nint opaque)
+    {
+        try
+        {
+            using var data = JsonDocument.Parse(Text(details));
+            if (!data.RootElement.TryGetProperty("error", out var error) || !data.RootElement.TryGetProperty("device", out var job))
+                return;
+            var (uuid, domainName) = DomainList.Identify(domain);
+            Of(opaque)?.Post(new BlockJobErrorEvent(uuid, domainName, job.GetString() ?? "", error.GetString() ?? ""));
+        }
+        catch (Exception exception) when (exception is JsonException or InvalidOperationException)
+        {
+            // Not as QEMU documents it: then the error is told without its text.
+        }
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]

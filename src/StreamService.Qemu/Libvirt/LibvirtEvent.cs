@@ -15,6 +15,14 @@ public sealed record DomainLifecycleEvent(Guid Uuid, string Name, DomainLifecycl
 public sealed record BlockJobEvent(Guid Uuid, string Name, string Disk, BlockJobType Type, BlockJobStatus Status)
     : LibvirtEvent(Uuid, Name);
 
+/// <summary>
+/// QEMU's own event of a block job that ended in an error: libvirt's events leave the text out. Comes before the
+/// <see cref="BlockJobEvent"/> of the same job.
+/// </summary>
+/// <param name="Job">QEMU's id of the job; libvirt's begin with pull- and the disk's target.</param>
+/// <param name="Error">QEMU's own text.</param>
+public sealed record BlockJobErrorEvent(Guid Uuid, string Name, string Job, string Error) : LibvirtEvent(Uuid, Name);
+
 /// <summary>VIR_DOMAIN_EVENT_ID_DEVICE_ADDED.</summary>
 public sealed record DeviceAddedEvent(Guid Uuid, string Name, string Alias) : LibvirtEvent(Uuid, Name);
 

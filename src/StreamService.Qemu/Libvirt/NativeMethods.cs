@@ -180,4 +180,13 @@ internal static unsafe partial class NativeMethods
         uint ninfiles, int* infiles,
         out uint noutfiles, out int* outfiles,
         out byte* result, uint flags);
+
+    [LibraryImport(QemuLib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int virConnectDomainQemuMonitorEventRegister(
+        ConnectHandle conn, nint dom, string @event,
+        delegate* unmanaged[Cdecl]<nint, nint, byte*, long, uint, byte*, nint, void> cb, nint opaque,
+        delegate* unmanaged[Cdecl]<nint, void> freecb, uint flags);
+
+    [LibraryImport(QemuLib)]
+    internal static partial int virConnectDomainQemuMonitorEventDeregister(ConnectHandle conn, int callbackID);
 }

@@ -48,7 +48,7 @@ public sealed class StreamRequest : IValidatableObject
     /// <summary>full: <c>stop</c>, the default, waits and retries; <c>report</c> fails.</summary>
     public StreamOnError? OnError { get; set; }
 
-    /// <summary>full: who populates. Default pipelined.</summary>
+    /// <summary>full: who populates. Default: pipelined, or native where the disk cannot be exported. single is always pipelined.</summary>
     public StreamEngine? Engine { get; set; }
 
     /// <summary>full: where it begins. Default sequential.</summary>
@@ -83,6 +83,8 @@ public sealed class StreamRequest : IValidatableObject
             foreach (var (name, given) in new[] { ("offset", Offset is not null), ("length", Length is not null) })
                 if (given)
                     yield return new ValidationResult("goes with mode single only.", [name]);
+        if (Mode == StreamMode.Single && Engine == StreamEngine.Native)
+            yield return new ValidationResult("must be pipelined with mode single: a hypervisor's own job cannot stream one unit.", ["engine"]);
     }
 
     /// <summary>The full stream that is asked for.</summary>
@@ -92,7 +94,7 @@ public sealed class StreamRequest : IValidatableObject
         Policy ?? StreamPolicy.Adaptive,
         Priority ?? StreamPriority.Normal,
         OnError ?? StreamOnError.Stop,
-        Engine ?? StreamEngine.Pipelined,
+        Engine,
         Order ?? StreamOrder.Sequential)
     {
         TargetLatencyMs = TargetLatencyMs,

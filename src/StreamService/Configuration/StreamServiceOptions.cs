@@ -83,6 +83,10 @@ public sealed class StreamingOptions
 
     /// <summary>The longest pause before a retry.</summary>
     public TimeSpan RetryDelayLimit { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>The pause after so many attempts in a row that failed, the first being 1.</summary>
+    internal TimeSpan RetryDelayAfter(int attempt) =>
+        TimeSpan.FromSeconds(Math.Min(RetryDelay.TotalSeconds * Math.Pow(2, Math.Min(attempt - 1, 20)), RetryDelayLimit.TotalSeconds));
 }
 
 /// <summary>Finds every fault of the section, not only the first.</summary>

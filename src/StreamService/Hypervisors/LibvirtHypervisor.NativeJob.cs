@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using StreamService.Qemu.Libvirt;
 using StreamService.Qemu.Qmp;
 
@@ -7,6 +8,11 @@ namespace StreamService.Hypervisors;
 public sealed partial class LibvirtHypervisor
 {
     private static readonly TimeSpan AbortPoll = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>How long libvirt's event of a job's end may take to come after the end itself could be seen.</summary>
+    private static readonly TimeSpan LateEvent = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<LibvirtNativeJob, bool> _nativeJobs = new();
 
     /// <inheritdoc/>
     /// <remarks>
@@ -18,6 +24,7 @@ public sealed partial class LibvirtHypervisor
         var gate = _pulls.GetOrAdd(domain, _ => new SemaphoreSlim(1, 1));
         await gate.WaitAsync(cancellationToken);
         var job = new LibvirtNativeJob(this, domain, target, gate);
+        _nativeJobs[job] = true;
         try
         {
             if (await FindBlockJobAsync(domain, target, cancellationToken) is null)
@@ -74,7 +81,27 @@ public sealed partial class LibvirtHypervisor
     /// </summary>
     private sealed class LibvirtNativeJob(LibvirtHypervisor host, Guid domain, string target, SemaphoreSlim gate) : INativeJob
     {
+        private readonly TaskCompletionSource _endTold = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private NativeJobStatus _last = new(NativeJobPhase.Running, 0, 0, null);
+        private volatile string? _error;
+
+        /// <summary>Takes from an event what only events tell: that a job ended in an error, and in which.</summary>
+        public void Heed(LibvirtEvent happened)
+        {
+            if (happened.Uuid != domain)
+                return;
+            switch (happened)
+            {
+                case BlockJobErrorEvent failed when failed.Job.StartsWith($"pull-{target}-", StringComparison.Ordinal):
+                    _error = failed.Error;
+                    break;
+                case BlockJobEvent { Status: not BlockJobStatus.Ready } ended when ended.Disk == target:
+                    if (ended.Status == BlockJobStatus.Failed)
+                        _error ??= "libvirt does not say why";
+                    _endTold.TrySetResult();
+                    break;
+            }
+        }
 
         public async Task<NativeJobStatus> AskAsync(CancellationToken cancellationToken)
         {
@@ -82,6 +109,7 @@ public sealed partial class LibvirtHypervisor
                 return _last;
             if (await host.FindBlockJobAsync(domain, target, cancellationToken) is { } job)
                 return _last = _last with { Offset = job.Offset, Length = job.Length };
+            await Task.WhenAny(_endTold.Task, Task.Delay(LateEvent, host._time, cancellationToken));
             End();
             return _last;
         }
@@ -110,7 +138,8 @@ public sealed partial class LibvirtHypervisor
         {
             if (_last.Phase == NativeJobPhase.Ended)
                 return;
-            _last = _last with { Phase = NativeJobPhase.Ended };
+            _last = _last with { Phase = NativeJobPhase.Ended, Error = _error };
+            host._nativeJobs.TryRemove(this, out _);
             host.Forget(domain);
             gate.Release();
         }

@@ -256,6 +256,8 @@ public sealed partial class LibvirtHypervisor : IHypervisor
 
     private void Heed(LibvirtEvent happened)
     {
+        foreach (var job in _nativeJobs.Keys)
+            job.Heed(happened);
         Forget(happened.Uuid);
         _summaries.Invalidate();
         Changed?.Invoke(happened.Uuid);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using StreamService.Qemu.Disks;
 using StreamService.Qemu.Qmp;
 
@@ -7,6 +8,7 @@ namespace StreamService.Hypervisors;
 internal sealed partial class QmpDomain
 {
     private readonly SemaphoreSlim _jobGate = new(1, 1);
+    private readonly ConcurrentDictionary<string, bool> _ownJobs = new();
     private IReadOnlyDictionary<string, InsertedNode> _nodes = new Dictionary<string, InsertedNode>();
 
     /// <summary>A disk, and how QEMU knows it.</summary>
@@ -72,12 +74,18 @@ internal sealed partial class QmpDomain
             // It may have been meant for another base, and its source may have gone: beginning anew costs a look at the
             // map of the image, which already has what the old job populated.
             HypervisorLog.LeftoverEnded(_logger, Name, target);
-            await stream.AbortAsync(cancellationToken);
+            await new QmpNativeJob(this, stream.Id).AbortAsync(cancellationToken);
         }
         await _jobGate.WaitAsync(cancellationToken);
         try
         {
+            _ownJobs[stream.Id] = true;
             await link.Client.BlockStreamAsync(stream.Id, disk.Chain[0], baseNode, bandwidth, cancellationToken: cancellationToken);
+        }
+        catch
+        {
+            _ownJobs.TryRemove(stream.Id, out _);
+            throw;
         }
         finally
         {
@@ -154,58 +162,64 @@ internal sealed partial class QmpDomain
     /// <summary>The nodes that no other node uses: what a daemon has been given to export.</summary>
     private async Task<IReadOnlyList<Disk>> ListNodesAsync(Link link, BlockGraph graph, CancellationToken cancellationToken)
     {
-        var drivers = graph.Nodes.Where(node => node.Type == "block-driver").ToDictionary(node => node.Id, node => node.Name);
-        var used = graph.Edges.Where(edge => drivers.ContainsKey(edge.Parent)).Select(edge => edge.Child).ToHashSet();
-        var tops = drivers.Where(node => !used.Contains(node.Key)).Select(node => PastJobFilters(node.Key)).Distinct().ToList();
-        var chains = tops.Select(top => (Top: top, Chain: ActiveLayer.ChainBelow(graph, top))).ToList();
-        await LearnAsync(link, chains.SelectMany(disk => disk.Chain).ToList(), cancellationToken);
-        return [.. chains.Select(disk => Describe(
-            disk.Top,
-            [.. disk.Chain.Select(node => _nodes[node].Image)],
-            disk.Chain,
-            _nodes[disk.Chain[0]].ReadOnly,
-            device: null))];
-
-        // Only a job's own filter has a name that nobody gave it and nothing above it.
-        string PastJobFilters(long id)
+        while (true)
         {
-            for (var seen = new HashSet<long>(); drivers[id].StartsWith('#') && seen.Add(id);)
-                if (graph.Edges.Where(edge => edge.Parent == id && edge.Name is "file" or "backing").Select(edge => (long?)edge.Child).FirstOrDefault() is { } below && drivers.ContainsKey(below))
-                    id = below;
-            return drivers[id];
+            var chains = TopNodes(graph).Select(top => (Top: top, Chain: ActiveLayer.ChainBelow(graph, top))).ToList();
+            var nodes = Volatile.Read(ref _nodes);
+            var known = chains.Where(disk => disk.Chain.All(nodes.ContainsKey)).ToList();
+            if (known.Count == chains.Count || !await LearnAsync(link, cancellationToken))
+                return [.. known.Select(disk => Describe(disk.Top, [.. disk.Chain.Select(node => nodes[node].Image)], disk.Chain, nodes[disk.Chain[0]].ReadOnly, device: null))];
+            // What is told by the graph and what is known of its nodes must be of one moment.
+            graph = await link.Client.QueryBlockGraphAsync(cancellationToken);
         }
     }
 
-    /// <summary>Makes sure that all these nodes are known; see <see cref="NodeDetails"/> for why that is not done each time.</summary>
-    private async Task LearnAsync(Link link, IReadOnlyCollection<string> names, CancellationToken cancellationToken)
+    private static IReadOnlyList<string> TopNodes(BlockGraph graph)
     {
-        while (names.Any(name => !_nodes.ContainsKey(name)))
+        var drivers = graph.Nodes.Where(node => node.Type == "block-driver").ToDictionary(node => node.Id, node => node.Name);
+        var used = graph.Edges.Where(edge => drivers.ContainsKey(edge.Parent)).Select(edge => edge.Child).ToHashSet();
+        var tops = new List<string>();
+        foreach (var top in drivers.Keys.Where(id => !used.Contains(id)))
         {
-            await _jobGate.WaitAsync(cancellationToken);
-            try
+            // What nobody gave a name stands on top only as a job's own filter, or as what a job has just taken off a chain.
+            long? at = top;
+            for (var seen = new HashSet<long>(); at is { } id && drivers[id].StartsWith('#');)
+                at = seen.Add(id)
+                    ? graph.Edges.Where(edge => edge.Parent == id && edge.Name is "file" or "backing" && drivers.ContainsKey(edge.Child)).Select(edge => (long?)edge.Child).FirstOrDefault()
+                    : null;
+            if (at is { } named)
+                tops.Add(drivers[named]);
+        }
+        return [.. tops.Distinct()];
+    }
+
+    /// <summary>Asks for all nodes; see <see cref="NodeDetails"/> for why that is done only when it must be.</summary>
+    /// <returns>False where they must not be asked for now, because a job exists; what is known already stays usable.</returns>
+    private async Task<bool> LearnAsync(Link link, CancellationToken cancellationToken)
+    {
+        await _jobGate.WaitAsync(cancellationToken);
+        try
+        {
+            if (await NodeDetails.TryQueryAsync(link.Client, cancellationToken) is { } nodes)
             {
-                if (await NodeDetails.TryQueryAsync(link.Client, cancellationToken) is { } nodes)
-                {
-                    _nodes = nodes;
-                    if (names.FirstOrDefault(name => !nodes.ContainsKey(name)) is { } gone)
-                        throw new HypervisorException("DeviceNotFound", $"Node '{gone}' of '{Name}' has gone in between.");
-                    return;
-                }
-                var jobs = await link.Client.QueryJobsAsync(cancellationToken);
-                if (jobs.FirstOrDefault(job => !job.Id.StartsWith(NbdServer.ExportPrefix, StringComparison.Ordinal)) is { } other)
-                    throw new HypervisorException("JobPresent",
-                        $"'{Name}' cannot safely be asked for its nodes while job '{other.Id}' ({other.Type}, {other.Status}) exists.");
-                // Only what a killed service left is in the way: what it populated stays.
-                foreach (var job in jobs)
-                {
-                    HypervisorLog.LeftoverEnded(_logger, Name, job.Id);
-                    await new QmpNativeJob(this, job.Id).AbortAsync(cancellationToken);
-                }
+                Volatile.Write(ref _nodes, nodes);
+                return true;
             }
-            finally
+            var jobs = await link.Client.QueryJobsAsync(cancellationToken);
+            foreach (var job in jobs.Where(job => job.Id.StartsWith(NbdServer.ExportPrefix, StringComparison.Ordinal) && !_ownJobs.ContainsKey(job.Id)))
             {
-                _jobGate.Release();
+                // What a killed service left: ended, for what it populated stays.
+                HypervisorLog.LeftoverEnded(_logger, Name, job.Id);
+                await new QmpNativeJob(this, job.Id).AbortAsync(cancellationToken);
             }
+            if (jobs.FirstOrDefault(job => !job.Id.StartsWith(NbdServer.ExportPrefix, StringComparison.Ordinal)) is { } other && _nodes.Count == 0)
+                throw new HypervisorException("JobPresent",
+                    $"'{Name}' cannot safely be asked for its nodes while job '{other.Id}' ({other.Type}, {other.Status}) exists.");
+            return jobs.Any(job => !_ownJobs.ContainsKey(job.Id)) && _nodes.Count == 0;
+        }
+        finally
+        {
+            _jobGate.Release();
         }
     }
 

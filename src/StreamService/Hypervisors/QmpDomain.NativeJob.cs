@@ -21,6 +21,8 @@ internal sealed partial class QmpDomain
             if (_last.Phase == NativeJobPhase.Ended)
                 return _last;
             var job = (await link.Client.QueryJobsAsync(cancellationToken)).FirstOrDefault(job => job.Id == id);
+            if (job is null or { Status: "concluded" })
+                domain._ownJobs.TryRemove(id, out _);
             if (job is null)
                 return _last = _last with { Phase = NativeJobPhase.Ended, Error = "QEMU has lost the job: it, or its monitor, began anew." };
             _last = new NativeJobStatus(

@@ -143,7 +143,11 @@ internal sealed partial class QmpDomain : IDisposable
             Name = await client.QueryNameAsync(cancellationToken) ?? Path.GetFileNameWithoutExtension(SocketPath);
         }
         Hypervisor = (capabilities.HasMachine ? "QEMU" : "qemu-storage-daemon", client.Greeting.Version.ToString());
-        _nodes = new Dictionary<string, InsertedNode>();
+        // With a job there it is the same process as before, and its nodes cannot be asked for now.
+        if ((await client.QueryJobsAsync(cancellationToken)).Count == 0)
+            Volatile.Write(ref _nodes, new Dictionary<string, InsertedNode>());
+        // Whoever began one has seen the connection end, and given it up.
+        _ownJobs.Clear();
         Volatile.Write(ref _link, new Link(client, capabilities));
         State = MonitorState.Connected;
         IsIdentified = true;

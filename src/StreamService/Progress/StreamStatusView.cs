@@ -28,7 +28,13 @@ public sealed record StreamStatusView
 
     public required string DomainName { get; init; }
     public required StreamMode? Mode { get; init; }
+
+    /// <summary>The engine at work.</summary>
     public required StreamEngine? Engine { get; init; }
+
+    /// <summary>Why the engine is not the usual one, where the request left it open.</summary>
+    public required string? EngineReason { get; init; }
+
     public required StreamState State { get; init; }
 
     /// <summary>The backing image that stays, by its source; null where the whole chain is streamed.</summary>
@@ -89,7 +95,8 @@ public sealed record StreamStatusView
         Domain = status.Disk.Domain,
         DomainName = status.DomainName,
         Mode = status.Mode,
-        Engine = status.Spec.Engine,
+        Engine = status.Engine,
+        EngineReason = status.EngineReason,
         State = status.State,
         Base = status.Spec.Base,
         Bandwidth = status.Spec.Bandwidth,
@@ -124,6 +131,7 @@ public sealed record StreamStatusView
         DomainName = domainName,
         Mode = null,
         Engine = null,
+        EngineReason = null,
         State = StreamState.Idle,
         Base = null,
         Bandwidth = 0,

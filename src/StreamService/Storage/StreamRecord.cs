@@ -14,13 +14,18 @@ public sealed class StreamRecord
     public required StreamMode Mode { get; init; }
     public required string? Base { get; init; }
     public required StreamOnError OnError { get; init; }
-    public required StreamEngine Engine { get; init; }
+
+    /// <summary>The engine that the caller asked for; null where it was left open.</summary>
+    public required StreamEngine? EngineAsked { get; init; }
+
     public required StreamOrder Order { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
 
     /// <summary>The Idempotency-Key it was started with.</summary>
     public required string? IdempotencyKey { get; init; }
 
+    public StreamEngine Engine { get; set; }
+    public string? EngineReason { get; set; }
     public long Bandwidth { get; set; }
     public StreamPolicy Policy { get; set; }
     public StreamPriority Priority { get; set; }
@@ -59,7 +64,7 @@ public sealed class StreamRecord
             Mode = status.Mode,
             Base = status.Spec.Base,
             OnError = status.Spec.OnError,
-            Engine = status.Spec.Engine,
+            EngineAsked = status.Spec.Engine,
             Order = status.Spec.Order,
             CreatedAt = status.CreatedAt,
             IdempotencyKey = idempotencyKey,
@@ -71,6 +76,8 @@ public sealed class StreamRecord
     /// <summary>Takes over what a stream job may change.</summary>
     public void Take(StreamStatus status)
     {
+        Engine = status.Engine;
+        EngineReason = status.EngineReason;
         Bandwidth = status.Spec.Bandwidth;
         Policy = status.Spec.Policy;
         Priority = status.Spec.Priority;
@@ -95,7 +102,9 @@ public sealed class StreamRecord
         DomainName,
         Size,
         Mode,
-        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, Engine, Order) { TargetLatencyMs = TargetLatencyMs, MinBandwidth = MinBandwidth },
+        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, EngineAsked, Order) { TargetLatencyMs = TargetLatencyMs, MinBandwidth = MinBandwidth },
+        Engine,
+        EngineReason,
         State,
         BytesStreamed,
         BytesDurable,

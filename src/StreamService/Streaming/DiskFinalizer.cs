@@ -25,10 +25,21 @@ internal static class DiskFinalizer
             await NativeStreaming.RunToEndAsync(native, export.Warm.FlushAsync, _ => null, time, cancellationToken);
         }
         await export.Warm.FlushAsync(cancellationToken);
+        await CheckArrivedAsync(hypervisor, disk, @base, cancellationToken);
+    }
+
+    /// <summary>Whether the disk stands directly on the image that stays, or on none where none does.</summary>
+    public static async Task<bool> HasArrivedAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, CancellationToken cancellationToken) =>
+        HasArrived(await FindAsync(hypervisor, disk, cancellationToken), @base);
+
+    /// <summary>A job that ended without an error is believed only when the link is gone.</summary>
+    /// <exception cref="HypervisorException">It is not.</exception>
+    public static async Task CheckArrivedAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, CancellationToken cancellationToken)
+    {
         var after = await FindAsync(hypervisor, disk, cancellationToken);
         if (!HasArrived(after, @base))
             throw new HypervisorException("BackingLinkKept",
-                $"The pull ended, but disk '{disk.Target}' still has the backing image '{after.BackingChain[0].Source}'.");
+                $"The hypervisor's own stream job ended, but disk '{disk.Target}' still has the backing image '{after.BackingChain[0].Source}'.");
     }
 
     /// <summary>The depth from which on images stay; see <see cref="DiskInfo.DepthOf"/>.</summary>

@@ -1,4 +1,3 @@
-using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Qemu.Nbd;
 
@@ -20,11 +19,6 @@ internal static class StreamFaults
         NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException => null,
         _ => new(InternalError, $"{fault.GetType().Name}: {fault.Message}"),
     };
-
-    /// <summary>The pause after a failed attempt: doubled each time, up to the limit.</summary>
-    public static TimeSpan DelayAfter(int attempt, StreamingOptions options) => TimeSpan.FromSeconds(Math.Min(
-        options.RetryDelay.TotalSeconds * Math.Pow(2, Math.Min(attempt - 1, 20)),
-        options.RetryDelayLimit.TotalSeconds));
 
     /// <summary>The fault in a sentence for whoever watches the stream.</summary>
     public static string Describe(Exception fault) => fault switch

@@ -43,7 +43,7 @@ public sealed class StreamJob
 
     private StreamStatus _status;
     private StreamTicket? _ticket;
-    private StreamRun? _run;
+    private IStreamRun? _run;
     private CancellationTokenSource? _runStop;
     private long _streamedBefore;
     private long _durableBefore;
@@ -194,7 +194,9 @@ public sealed class StreamJob
     private async Task<Exception?> RunOnceAsync(CancellationTokenSource stop, CancellationToken stopping)
     {
         _remainingExpected = _status.BytesRemaining;
-        var run = _run = new StreamRun(_hypervisor, _status.Disk, _status.Spec, _pace, _clusterSize, _options, _time);
+        var run = _run = _status.Engine == StreamEngine.Native
+            ? new NativeRun(_hypervisor, _status.Disk, _status.Spec, _options, _time)
+            : new PipelinedRun(_hypervisor, _status.Disk, _status.Spec, _pace, _clusterSize, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
         var running = run.RunAsync(() => _mailbox.PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
@@ -210,7 +212,13 @@ public sealed class StreamJob
         {
             Settle();
             if (stopping.IsCancellationRequested)
-                await RecordAsync();
+                await RecordAsync(_status);
+            return null;
+        }
+        catch (ExportUnavailableException unavailable) when (run is PipelinedRun && _status.Spec.Engine is null)
+        {
+            StreamLog.EngineChanged(_logger, StreamEngine.Native, unavailable.Text);
+            Publish(_status with { Engine = StreamEngine.Native, EngineReason = unavailable.Text }, stateChanged: false);
             return null;
         }
         catch (Exception exception)
@@ -253,7 +261,7 @@ public sealed class StreamJob
             return;
         Publish(next, stateChanged: false);
         if (_time.GetElapsedTime(_recordedAt) >= RecordEvery)
-            await RecordAsync();
+            await RecordAsync(_status);
     }
 
     private async Task HandleAsync(Exception fault, int attempt, CancellationToken stopping)
@@ -265,7 +273,7 @@ public sealed class StreamJob
             await EnterAsync(StreamState.Failed, error: error);
             return;
         }
-        var delay = StreamFaults.DelayAfter(attempt, _options);
+        var delay = _options.RetryDelayAfter(attempt);
         await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
         await WaitAsync(delay, stopping);
     }
@@ -295,10 +303,10 @@ public sealed class StreamJob
             _pace.Bandwidth = spec.Bandwidth;
             if (_pace.Budgets is { } budgets)
                 budgets.Priority = spec.Priority;
-            _run?.SetSpec(spec);
+            _run?.Change(spec);
             _ticket?.SetPriority(spec.Priority);
             Publish(WithProgress(_status) with { Spec = spec }, stateChanged: false);
-            await RecordAsync();
+            await RecordAsync(_status);
         }
         // Once all is populated there is nothing left that could rest.
         if (change.Paused is not { } paused || _status.State == StreamState.Finalizing || _status.IsFinal)
@@ -367,7 +375,7 @@ public sealed class StreamJob
         _remainingExpected = null;
     }
 
-    private async Task RecordAsync(StreamStatus? status = null)
+    private async Task RecordAsync(StreamStatus status)
     {
         _recordedAt = _time.GetTimestamp();
         try

@@ -14,4 +14,7 @@ internal static partial class StreamLog
 
     [LoggerMessage(104, LogLevel.Information, "Takes up {Count} streams of a former run")]
     public static partial void TakenUp(ILogger logger, int count);
+
+    [LoggerMessage(105, LogLevel.Warning, "Stream goes on with the {Engine} engine: {Reason}")]
+    public static partial void EngineChanged(ILogger logger, StreamEngine engine, string reason);
 }

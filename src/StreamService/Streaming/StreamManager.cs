@@ -50,7 +50,7 @@ public sealed class StreamManager(
         // Generations of a disk go on rising from one stream to the next, so that a long-poll never waits for the past.
         var generation = (await store.FindLatestAsync(address, cancellationToken))?.Generation ?? 0;
         var now = time.GetUtcNow();
-        var status = new StreamStatus(Guid.CreateVersion7(now), address, domain.Name, disk.Size, StreamMode.Full, spec, StreamState.Queued,
+        var status = new StreamStatus(Guid.CreateVersion7(now), address, domain.Name, disk.Size, StreamMode.Full, spec, spec.Engine ?? StreamEngine.Pipelined, EngineReason: null, StreamState.Queued,
             BytesStreamed: 0, BytesDurable: 0, BytesRemaining: null, BytesPerSecond: 0, Reason: null, Error: null,
             CreatedAt: now, StartedAt: null, UpdatedAt: now, FinishedAt: null, generation + 1);
         var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, hypervisor);
@@ -240,7 +240,7 @@ public sealed class StreamManager(
             var spec = new StreamSpec(@base, Bandwidth: 0, StreamPolicy.Fixed, StreamPriority.Normal, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential);
             var done = time.GetUtcNow();
             var streamed = stepper.BytesPopulated(address);
-            var status = new StreamStatus(Guid.CreateVersion7(done), address, domain.Name, disk.Size, StreamMode.Single, spec, StreamState.Completed,
+            var status = new StreamStatus(Guid.CreateVersion7(done), address, domain.Name, disk.Size, StreamMode.Single, spec, StreamEngine.Pipelined, EngineReason: null, StreamState.Completed,
                 streamed, BytesDurable: streamed, BytesRemaining: 0, BytesPerSecond: 0, Reason: null, Error: null,
                 CreatedAt: now, StartedAt: now, UpdatedAt: done, FinishedAt: done, (latest?.Generation ?? 0) + 1);
             await store.AddAsync(status, idempotencyKey: null, CancellationToken.None);

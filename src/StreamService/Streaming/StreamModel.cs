@@ -95,6 +95,12 @@ public enum StreamEngine
 {
     /// <summary>Pipelined NBD CACHE requests, flush, then the hypervisor drops the link.</summary>
     Pipelined,
+
+    /// <summary>
+    /// The hypervisor's own stream job alone, for disks that cannot be exported. Weaker: libvirt drops the link before all
+    /// is on stable storage, so the disk is at risk until <c>completed</c>.
+    /// </summary>
+    Native,
 }
 
 /// <summary>Where in the disk the stream begins.</summary>
@@ -111,13 +117,14 @@ public sealed record DiskAddress(string Host, Guid Domain, string Target);
 /// <summary>What a caller asked for when it started a full stream.</summary>
 /// <param name="Base">The backing image that stays, by its source; null streams the whole chain.</param>
 /// <param name="Bandwidth">Bytes per second; 0 is unlimited.</param>
+/// <param name="Engine">Null leaves it open: pipelined, or native where the disk cannot be exported.</param>
 public sealed record StreamSpec(
     string? Base,
     long Bandwidth,
     StreamPolicy Policy,
     StreamPriority Priority,
     StreamOnError OnError,
-    StreamEngine Engine,
+    StreamEngine? Engine,
     StreamOrder Order)
 {
     /// <summary>adaptive: the guest's mean latency to stay under, in milliseconds; null: learned from the guest's quiet moments.</summary>
@@ -138,6 +145,8 @@ public sealed record StreamChange(long? Bandwidth, StreamPolicy? Policy, StreamP
 public sealed record StreamError(string Code, string Detail);
 
 /// <summary>An immutable picture of one stream job. Generations rise; a later one replaces an earlier one.</summary>
+/// <param name="Engine">The engine at work.</param>
+/// <param name="EngineReason">Why it is not the one that is usual; null where it is, or was asked for.</param>
 /// <param name="BytesStreamed">What this job brought into the overlay.</param>
 /// <param name="BytesDurable">Of those, what a flush has put on stable storage.</param>
 /// <param name="BytesRemaining">What is still only in the backing chain; holes do not count. Null until the map was read.</param>
@@ -150,6 +159,8 @@ public sealed record StreamStatus(
     long Size,
     StreamMode Mode,
     StreamSpec Spec,
+    StreamEngine Engine,
+    string? EngineReason,
     StreamState State,
     long BytesStreamed,
     long BytesDurable,

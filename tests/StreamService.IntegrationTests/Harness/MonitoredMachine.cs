@@ -9,7 +9,7 @@ namespace StreamService.IntegrationTests.Harness;
 /// A QEMU or a qemu-storage-daemon of one's own, without libvirt: its disk is <c>vda</c>, one monitor socket is for the
 /// service, another for the test.
 /// </summary>
-internal sealed class MonitoredMachine(DomainKind kind, string folder, string disk, string format, Guid id, string name)
+internal sealed class MonitoredMachine(DomainKind kind, string folder, string disk, string format, Guid id, string name, int? reconnectDelay)
 {
     private Process? _process;
 
@@ -26,6 +26,11 @@ internal sealed class MonitoredMachine(DomainKind kind, string folder, string di
         File.Delete(Socket);
         File.Delete(OwnSocket);
         var node = $"driver={format},node-name=vda,file.driver=file,file.filename={disk}";
+        // The source is spelt out where its image cannot say how it is to be reached.
+        var source = reconnectDelay is not { } delay ? null
+            : $"driver=raw,node-name=base,read-only=on,file.driver=nbd,file.server.type=unix,file.server.path={Path.Combine(folder, "base.sock")},file.reconnect-delay={delay}";
+        if (source is not null)
+            node += ",backing=base";
         string[] arguments = kind == DomainKind.Qemu
             ?
             [
@@ -39,6 +44,8 @@ internal sealed class MonitoredMachine(DomainKind kind, string folder, string di
                 "--chardev", $"socket,id=service,path={Socket},server=on,wait=off", "--monitor", "chardev=service",
                 "--chardev", $"socket,id=test,path={OwnSocket},server=on,wait=off", "--monitor", "chardev=test",
             ];
+        if (source is not null)
+            arguments = [kind == DomainKind.Qemu ? "-blockdev" : "--blockdev", source, .. arguments];
         _process = Process.Start(new ProcessStartInfo(kind == DomainKind.Qemu ? "qemu-system-x86_64" : "qemu-storage-daemon", arguments))!;
         await Shell.WaitForAsync("the monitors", () =>
         {

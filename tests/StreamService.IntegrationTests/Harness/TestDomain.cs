@@ -72,7 +72,7 @@ internal sealed class TestDomain : IAsyncDisposable
             if (kind == DomainKind.Libvirt)
                 await domain.DefineAsync(format, copyOnRead, reconnectDelay, readOnlyDisk);
             else
-                domain._machine = new MonitoredMachine(kind, folder, domain.Disk, format, domain.Id = Guid.NewGuid(), domain.Name);
+                domain._machine = new MonitoredMachine(kind, folder, domain.Disk, format, domain.Id = Guid.NewGuid(), domain.Name, reconnectDelay);
             await domain.StartAsync();
             return domain;
         }

@@ -12,13 +12,18 @@ public sealed class CrashTests
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    public async Task Completed_disk_survives_SIGKILL_to_QEMU_at_that_moment(string format)
+    [InlineData("qcow2", DomainKind.Libvirt, "native")]
+    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.Qemu, "native")]
+    [InlineData("qcow2", DomainKind.StorageDaemon)]
+    [InlineData("qcow2", DomainKind.StorageDaemon, "native")]
+    public async Task Completed_disk_survives_SIGKILL_to_QEMU_at_that_moment(string format, DomainKind kind = DomainKind.Libvirt, string engine = "pipelined")
     {
         await using var service = await ServiceProcess.StartAsync();
         for (var round = 0; round < Rounds; round++)
         {
-            await using var domain = await TestDomain.StartAsync(format, size: 32 << 20, middle: round % 2 == 0);
-            await service.StartStreamAsync(domain);
+            await using var domain = await TestDomain.StartAsync(format, size: 32 << 20, middle: round % 2 == 0, kind: kind);
+            await service.StartStreamAsync(domain, new { mode = "full", engine });
             await service.WaitForStateAsync(domain, "completed");
             await domain.KillQemuAsync();
             Assert.Null(await domain.BackingFileAsync());

@@ -10,7 +10,7 @@ public sealed class StreamStatusTests
     internal static StreamStatus Status(StreamState state = StreamState.Running, long? remaining = 600, long rate = 100) => new(
         Guid.CreateVersion7(Time), new DiskAddress("local", Guid.NewGuid(), "vda"), "web", 1000, StreamMode.Full,
         new StreamSpec("/base", 7, StreamPolicy.Fixed, StreamPriority.High, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential),
-        state, 300, 200, remaining, rate, "waits", new StreamError("hypervisor-error", "no"), Time, Time.AddSeconds(1), Time.AddSeconds(2), Time.AddSeconds(3), 42);
+        StreamEngine.Native, "The disk cannot be exported.", state, 300, 200, remaining, rate, "waits", new StreamError("hypervisor-error", "no"), Time, Time.AddSeconds(1), Time.AddSeconds(2), Time.AddSeconds(3), 42);
 
     [Theory]
     [InlineData(StreamState.Queued, null, 0, 0, null)]

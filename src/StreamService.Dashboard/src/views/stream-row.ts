@@ -82,15 +82,16 @@ function liveFacts(context: Context, stream: StreamStatus, name: string): Templa
 
 function limit({ actions }: Context, stream: StreamStatus, name: string): TemplateResult {
   const id = `bandwidth-${stream.streamId}`;
-  const text = actions.drafts.get(stream.streamId) ?? bandwidthToMebibytes(stream.bandwidth);
+  const text = () => actions.drafts.get(stream.streamId) ?? bandwidthToMebibytes(stream.bandwidth);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    void actions.setBandwidth(stream, text);
+    // Asked for now: what was typed since the last frame counts as well.
+    void actions.setBandwidth(stream, text());
   };
   return html`
     <form class="limit" @submit=${submit} title="In MiB per second; 0 sets no limit" novalidate>
       <label for=${id}>Limit<span class="visually-hidden"> of ${name}, in MiB per second; 0 sets none</span></label>
-      <input id=${id} data-testid="bandwidth-input" type="text" inputmode="decimal" autocomplete="off" .value=${live(text)}
+      <input id=${id} data-testid="bandwidth-input" type="text" inputmode="decimal" autocomplete="off" .value=${live(text())}
         @input=${(event: Event) => actions.draft(stream, (event.target as HTMLInputElement).value)}
         @keydown=${(event: KeyboardEvent) => event.key === 'Escape' && actions.dropDraft(stream)} />
       <span aria-hidden="true" class="muted">MiB/s</span>

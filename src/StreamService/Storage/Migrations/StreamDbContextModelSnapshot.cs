@@ -105,6 +105,13 @@ namespace StreamService.Storage.Migrations
                         .HasMaxLength(32)
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("EngineAsked")
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("EngineReason")
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("ErrorCode")
                         .HasColumnType("TEXT");
 

@@ -4,6 +4,8 @@ namespace StreamService.Streaming.Budgets;
 /// Shares one pace among members by weight: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) in front of a
 /// byte bucket. Requests go in the order of their start tags <c>S = max(V, F)</c>, where <c>V</c> is the tag of the request that
 /// went last and <c>F</c> the member's own finish tag, which each request raises by its bytes over the member's weight.
+/// <c>V</c> is looked at <see cref="Patience"/> late, so that a stream whose next request comes some milliseconds after its turn,
+/// as on a busy host, does not lose its share for that.
 /// </summary>
 /// <remarks>
 /// What a member leaves unused goes to the others at once: who asks for nothing is not in line. In any window of time no more
@@ -27,12 +29,18 @@ internal sealed class FairQueue
     /// <summary>What is owed beyond this was not lateness but a machine that stood still.</summary>
     private static readonly TimeSpan LongestArrears = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>How long after its turn a member's request may come without loss; at most twice as long.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
+
     private readonly TimeProvider _time;
     private readonly SortedSet<FairRequest> _line = new(FairRequest.InOrder);
     private long _bytesPerSecond;
     private double _balance;
     private double _arrears;
     private double _virtualTime;
+    private double _virtualTimeBefore;
+    private double _virtualTimeLast;
+    private long _virtualTimeAt;
     private long _accountedAt;
     private long _sequence;
 
@@ -72,7 +80,8 @@ internal sealed class FairQueue
         // What passes while nobody waits is saved as credit, not owed.
         if (_line.Count == 0)
             Account();
-        var request = new FairRequest(member, bytes, Math.Max(_virtualTime, member.FinishTag), _sequence++);
+        // Who never asked before has waited for nothing.
+        var request = new FairRequest(member, bytes, member.FinishTag is { } own ? Math.Max(LateVirtualTime(), own) : _virtualTime, _sequence++);
         member.FinishTag = request.FinishTag;
         member.Pending = request;
         _line.Add(request);
@@ -113,6 +122,20 @@ internal sealed class FairQueue
         return _line.Count == 0 ? null : TimeSpan.FromSeconds(-_balance / _bytesPerSecond);
     }
 
+    private double LateVirtualTime()
+    {
+        var now = _time.GetTimestamp();
+        var passed = _time.GetElapsedTime(_virtualTimeAt, now);
+        if (passed >= Patience)
+        {
+            // Where nobody asked for longer there is nothing to be late for.
+            _virtualTimeBefore = passed < Patience * 2 ? _virtualTimeLast : _virtualTime;
+            _virtualTimeLast = _virtualTime;
+            _virtualTimeAt = now;
+        }
+        return _virtualTimeBefore;
+    }
+
     private void Account()
     {
         var now = _time.GetTimestamp();
@@ -138,7 +161,9 @@ internal sealed class FairQueue
 internal sealed class FairMember(int weight)
 {
     public int Weight { get; set; } = weight;
-    public double FinishTag { get; set; }
+
+    /// <summary>Null until it first asks.</summary>
+    public double? FinishTag { get; set; }
 
     /// <summary>Its request in line. A member has one at a time: a stream asks for its next request when the last has gone.</summary>
     public FairRequest? Pending { get; set; }

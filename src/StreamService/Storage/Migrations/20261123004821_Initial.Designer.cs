@@ -11,7 +11,7 @@ using StreamService.Storage;
 namespace StreamService.Storage.Migrations
 {
     [DbContext(typeof(StreamDbContext))]
-    [Migration("20261122231847_Initial")]
+    [Migration("20261123004821_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -19,6 +19,31 @@ namespace StreamService.Storage.Migrations
         {
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
+
+            modelBuilder.Entity("StreamService.Storage.BudgetRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("BytesPerSecond")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Match")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Scope")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Windows")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("Budgets", (string)null);
+                });
 
             modelBuilder.Entity("StreamService.Storage.IdempotencyRecord", b =>
                 {
@@ -83,6 +108,13 @@ namespace StreamService.Storage.Migrations
                         .HasMaxLength(32)
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("EngineAsked")
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("EngineReason")
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("ErrorCode")
                         .HasColumnType("TEXT");
 
@@ -101,6 +133,9 @@ namespace StreamService.Storage.Migrations
 
                     b.Property<string>("IdempotencyKey")
                         .HasColumnType("TEXT");
+
+                    b.Property<long>("MinBandwidth")
+                        .HasColumnType("INTEGER");
 
                     b.Property<string>("Mode")
                         .IsRequired()
@@ -144,6 +179,9 @@ namespace StreamService.Storage.Migrations
                     b.Property<string>("Target")
                         .IsRequired()
                         .HasColumnType("TEXT");
+
+                    b.Property<double?>("TargetLatencyMs")
+                        .HasColumnType("REAL");
 
                     b.Property<long>("UpdatedAt")
                         .HasColumnType("INTEGER");

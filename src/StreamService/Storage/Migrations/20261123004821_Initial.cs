@@ -12,6 +12,21 @@ namespace StreamService.Storage.Migrations
         protected override void Up(MigrationBuilder migrationBuilder)
         {
             migrationBuilder.CreateTable(
+                name: "Budgets",
+                columns: table => new
+                {
+                    Name = table.Column<string>(type: "TEXT", nullable: false),
+                    Scope = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
+                    Match = table.Column<string>(type: "TEXT", nullable: true),
+                    BytesPerSecond = table.Column<long>(type: "INTEGER", nullable: false),
+                    Windows = table.Column<string>(type: "TEXT", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_Budgets", x => x.Name);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "IdempotencyKeys",
                 columns: table => new
                 {
@@ -40,13 +55,17 @@ namespace StreamService.Storage.Migrations
                     Mode = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
                     Base = table.Column<string>(type: "TEXT", nullable: true),
                     OnError = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
-                    Engine = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
+                    EngineAsked = table.Column<string>(type: "TEXT", maxLength: 32, nullable: true),
                     Order = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
                     CreatedAt = table.Column<long>(type: "INTEGER", nullable: false),
                     IdempotencyKey = table.Column<string>(type: "TEXT", nullable: true),
+                    Engine = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
+                    EngineReason = table.Column<string>(type: "TEXT", nullable: true),
                     Bandwidth = table.Column<long>(type: "INTEGER", nullable: false),
                     Policy = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
                     Priority = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
+                    TargetLatencyMs = table.Column<double>(type: "REAL", nullable: true),
+                    MinBandwidth = table.Column<long>(type: "INTEGER", nullable: false),
                     State = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
                     BytesStreamed = table.Column<long>(type: "INTEGER", nullable: false),
                     BytesDurable = table.Column<long>(type: "INTEGER", nullable: false),
@@ -83,6 +102,9 @@ namespace StreamService.Storage.Migrations
         /// <inheritdoc />
         protected override void Down(MigrationBuilder migrationBuilder)
         {
+            migrationBuilder.DropTable(
+                name: "Budgets");
+
             migrationBuilder.DropTable(
                 name: "IdempotencyKeys");
 

@@ -5,19 +5,15 @@ using StreamService.Qemu.Nbd;
 
 namespace StreamService.Streaming;
 
-/// <summary>
-/// One run of a stream job from wherever the disk stands to its end: export, map, populate, flush, drop the backing link,
-/// flush. A job whose run was interrupted makes another; the image's own allocation map says what is left.
-/// </summary>
-/// <remarks>Counters may be read from any thread while it runs.</remarks>
-internal sealed class StreamRun(
+/// <summary>The pipelined engine: export, map, populate, flush, drop the backing link, flush.</summary>
+internal sealed class PipelinedRun(
     IHypervisor hypervisor,
     DiskAddress disk,
     StreamSpec spec,
     StreamPace pace,
     int clusterSize,
     StreamingOptions options,
-    TimeProvider time)
+    TimeProvider time) : IStreamRun
 {
     /// <summary>How long the last flush of an interrupted run may take.</summary>
     private static readonly TimeSpan PartingFlush = TimeSpan.FromSeconds(5);
@@ -30,32 +26,31 @@ internal sealed class StreamRun(
     private long _streamedAtMap;
     private long _bytesDurable;
 
-    /// <summary>Bytes that this run brought into the overlay.</summary>
+    /// <inheritdoc/>
     public long BytesStreamed => _populator?.BytesStreamed ?? 0;
 
-    /// <summary>Of those, what a flush that began after they came in has put on stable storage.</summary>
+    /// <inheritdoc/>
     public long BytesDurable => Interlocked.Read(ref _bytesDurable);
 
-    /// <summary>What is still only in the backing chain; null until the map was read.</summary>
+    /// <inheritdoc/>
     public long? BytesRemaining => Interlocked.Read(ref _remainingAtMap) is var remaining and >= 0
         ? Math.Max(0, remaining - (BytesStreamed - Interlocked.Read(ref _streamedAtMap)))
         : null;
 
-    /// <summary>What was only in the backing chain when the run began; null until the map was read.</summary>
+    /// <inheritdoc/>
     public long? RemainingAtStart => Interlocked.Read(ref _remainingAtStart) is var remaining and >= 0 ? remaining : null;
 
-    /// <summary>How long the source has left every request under way unanswered.</summary>
+    /// <inheritdoc/>
     public TimeSpan StalledFor => _populator?.StalledFor ?? TimeSpan.Zero;
 
-    /// <summary>Why it is slower than it could be, in words; null at full speed.</summary>
+    /// <inheritdoc/>
     public string? Yielding => _guest.Reason;
 
-    /// <summary>Takes effect with the guest's next look, within 100 ms.</summary>
-    public void SetSpec(StreamSpec changed) => Volatile.Write(ref _spec, changed);
+    /// <inheritdoc/>
+    /// <remarks>The bandwidth is the pace's, which outlives the run; the rest counts with the next look at the guest, within 100 ms.</remarks>
+    public void Change(StreamSpec spec) => Volatile.Write(ref _spec, spec);
 
-    /// <summary>Runs until the disk is independent of what is streamed.</summary>
-    /// <param name="finalizing">Awaited when nothing is left to populate, before the link is dropped.</param>
-    /// <exception cref="OperationCanceledException">Interrupted; what came in was flushed where QEMU still answers.</exception>
+    /// <inheritdoc/>
     /// <exception cref="NbdCommandException">QEMU could not bring a range in: the source, or the space.</exception>
     /// <exception cref="NbdException">The connection to QEMU broke.</exception>
     public async Task RunAsync(Func<Task> finalizing, CancellationToken cancellationToken)
