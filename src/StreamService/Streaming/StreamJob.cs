@@ -380,7 +380,7 @@ public sealed class StreamJob
         _recordedAt = _time.GetTimestamp();
         try
         {
-            await _store.UpdateAsync(status ?? _status, CancellationToken.None);
+            await _store.UpdateAsync(status, CancellationToken.None);
         }
         catch (Exception exception)
         {

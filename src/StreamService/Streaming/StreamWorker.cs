@@ -8,6 +8,14 @@ namespace StreamService.Streaming;
 /// </summary>
 public sealed class StreamWorker(StreamManager manager, HostDirectory hosts, SectorStepper stepper, TimeProvider time, ILogger<StreamWorker> logger) : BackgroundService
 {
+    /// <inheritdoc/>
+    /// <remarks>Ends before the service listens: no caller may find a stream that is on record missing, and start a second one.</remarks>
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await manager.TakeUpAsync(cancellationToken);
+        await base.StartAsync(cancellationToken);
+    }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var disconnect = new CancellationTokenSource();
@@ -15,8 +23,6 @@ public sealed class StreamWorker(StreamManager manager, HostDirectory hosts, Sec
             hypervisor.Changed += domain => manager.Wake(hypervisor.Info.Name, domain);
         var connections = hosts.All.Select(hypervisor => hypervisor.RunAsync(disconnect.Token)).ToList();
         var sweeping = SweepAsync(stoppingToken);
-        await manager.TakeUpAsync(stoppingToken);
-
         var driven = new HashSet<Task>();
         try
         {

@@ -11,7 +11,8 @@ public sealed class ContractTests(SharedService shared)
 {
     private static readonly string[] StatusMembers =
     [
-        "path", "offset", "size", "streamId", "host", "domain", "domainName", "mode", "engine", "state", "base", "bandwidth", "policy",
+        "path", "offset", "size", "streamId", "host", "domain", "domainName", "mode", "engine", "engineReason", "state", "base", "bandwidth",
+        "minBandwidth", "policy", "targetLatencyMs",
         "priority", "onError", "bytesStreamed", "bytesDurable", "bytesRemaining", "bytesPerSecond", "etaSeconds", "reason", "error",
         "createdAt", "startedAt", "updatedAt", "finishedAt", "generation",
     ];

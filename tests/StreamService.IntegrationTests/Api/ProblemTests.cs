@@ -223,7 +223,7 @@ public sealed class ProblemTests(SharedService shared, SeveralHosts severalHosts
             AssertRefused(await Problem.AssertAsync(answer, 502, "hypervisor-error"));
         using (var answer = await service.Http.GetAsync(new Uri($"{ServiceProcess.DiskUrl(domain)}/map", UriKind.Relative)))
             AssertRefused(await Problem.AssertAsync(answer, 502, "hypervisor-error"));
-        await service.StartStreamAsync(domain, new { mode = "full", onError = "report" });
+        await service.StartStreamAsync(domain, new { mode = "full", engine = "pipelined", onError = "report" });
         var failed = await service.WaitForStateAsync(domain, "failed");
         var error = failed.GetProperty("error");
         Assert.Equal("hypervisor-error", error.GetProperty("code").GetString());
