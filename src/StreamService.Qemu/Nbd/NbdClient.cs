@@ -13,6 +13,8 @@ namespace StreamService.Qemu.Nbd;
 /// <remarks>
 /// A cancelled call is over at once; its request is still with the server, and counts as in flight until the reply came.
 /// After the first break every pending and every later call throws <see cref="NbdException"/>: connect anew.
+/// A thread of the connection's own blocks in reading replies, and a caller goes on there when its reply has come, so that
+/// a request costs one switch of threads; through the thread pool it is four. Callers must not block on it.
 /// </remarks>
 public sealed class NbdClient : IAsyncDisposable
 {
@@ -26,7 +28,8 @@ public sealed class NbdClient : IAsyncDisposable
     private readonly NbdRequestSlot[] _slots;
     private readonly Channel<NbdRequestSlot> _free = Channel.CreateUnbounded<NbdRequestSlot>();
     private readonly NbdRequestWriter _writer;
-    private readonly Task _reading;
+    private readonly NbdReplyReader _replies;
+    private readonly TaskCompletionSource _reading = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ITimer? _watch;
     private NbdException? _fault;
     private int _disposed;
@@ -44,14 +47,12 @@ public sealed class NbdClient : IAsyncDisposable
         }
 
         _writer = new NbdRequestWriter(session.Stream, options.MaxInFlight, Break);
+        _replies = new NbdReplyReader(session.Input, _slots, session.Export, session.Contexts, ReleaseSlot);
         if (_requestTimeout is { } timeout)
         {
             _watch = _timeProvider.CreateTimer(
                 static client => ((NbdClient)client!).BreakWhenOverdue(), this, timeout / 4, timeout / 4);
         }
-
-        // Last, as it may break the connection at once.
-        _reading = ReadRepliesAsync(new NbdReplyReader(session.Input, _slots, session.Export, session.Contexts, ReleaseSlot));
     }
 
     /// <summary>What the server said of the export.</summary>
@@ -79,18 +80,20 @@ public sealed class NbdClient : IAsyncDisposable
 
         using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, timeout.Token);
+        either.Token.ThrowIfCancellationRequested();
         Socket socket = CreateSocket(endPoint);
+        var connected = new TaskCompletionSource<NbdClient>(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() => Serve(socket, endPoint, exportName, options, connected)) { IsBackground = true, Name = "NBD replies" }.Start();
         try
         {
-            await socket.ConnectAsync(endPoint, either.Token);
-            var handshake = new NbdHandshake(new NetworkStream(socket, ownsSocket: false), exportName, options);
-            return new NbdClient(socket, await handshake.RunAsync(either.Token), options);
+            // What blocks in the socket ends with it.
+            await using CancellationTokenRegistration registration = either.Token.UnsafeRegister(static socket => Close((Socket)socket!), socket);
+            return await connected.Task;
         }
         catch (Exception exception)
         {
-            socket.Dispose();
             cancellationToken.ThrowIfCancellationRequested();
-            if (exception is OperationCanceledException)
+            if (timeout.IsCancellationRequested)
             {
                 throw new NbdException($"The NBD server at {endPoint} did not finish the handshake within {options.ConnectTimeout}.", exception);
             }
@@ -185,7 +188,7 @@ public sealed class NbdClient : IAsyncDisposable
         }
 
         Break(new NbdException("The NBD connection was closed by this side."));
-        await _reading;
+        await _reading.Task;
         await _session.Stream.DisposeAsync();
     }
 
@@ -247,17 +250,35 @@ public sealed class NbdClient : IAsyncDisposable
         }
     }
 
-    private async Task ReadRepliesAsync(NbdReplyReader replies)
+    /// <summary>The connection's thread: connects, and reads replies until the link breaks.</summary>
+    private static void Serve(Socket socket, EndPoint endPoint, string exportName, NbdClientOptions options, TaskCompletionSource<NbdClient> connected)
     {
+        NbdClient client;
         try
         {
-            await replies.RunAsync();
+            socket.Connect(endPoint);
+            var handshake = new NbdHandshake(new BlockingSocketStream(socket), exportName, options);
+            client = new NbdClient(socket, handshake.RunAsync(CancellationToken.None).GetAwaiter().GetResult(), options);
+        }
+        catch (Exception exception)
+        {
+            socket.Dispose();
+            connected.SetException(exception);
+            return;
+        }
+
+        connected.SetResult(client);
+        try
+        {
+            client._replies.RunAsync().GetAwaiter().GetResult();
         }
         catch (Exception exception)
         {
             // Whatever ended the reader: the pending calls would hang otherwise.
-            Break(exception);
+            client.Break(exception);
         }
+
+        client._reading.SetResult();
     }
 
     private void Break(Exception cause)
@@ -275,7 +296,7 @@ public sealed class NbdClient : IAsyncDisposable
         }
 
         _watch?.Dispose();
-        _socket.Dispose(); // ends the reader and the writer
+        Close(_socket); // ends the reader and the writer
     }
 
     private void BreakWhenOverdue()
@@ -297,6 +318,21 @@ public sealed class NbdClient : IAsyncDisposable
 
     private static NbdCommandException NotOffered(string what) =>
         new(NbdError.ENOTSUP, null, $"The NBD export does not offer {what}.");
+
+    /// <summary>Also ends what blocks in it, on whatever thread.</summary>
+    private static void Close(Socket socket)
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            // Not connected yet, or not any more.
+        }
+
+        socket.Dispose();
+    }
 
     private static Socket CreateSocket(EndPoint endPoint)
     {

@@ -10,7 +10,7 @@ namespace StreamService.Qemu.Nbd;
 /// <param name="slots">All slots; the low 16 bits of a cookie are the index.</param>
 /// <param name="export">What the handshake told.</param>
 /// <param name="contexts">Name of each granted metadata context by its id.</param>
-/// <param name="onReply">Called with the slot once its whole reply was taken.</param>
+/// <param name="onReply">Called with the slot once its whole reply was taken, before its caller goes on.</param>
 internal sealed class NbdReplyReader(
     NbdStreamReader input,
     NbdRequestSlot[] slots,
@@ -64,8 +64,7 @@ internal sealed class NbdReplyReader(
             throw NbdException.Violation($"a simple reply to {slot.CommandName}, which asks for a structured one");
         }
 
-        slot.Complete();
-        onReply(slot);
+        slot.Complete(onReply);
     }
 
     private async ValueTask ReadChunkAsync()
@@ -123,8 +122,7 @@ internal sealed class NbdReplyReader(
             }
         }
 
-        slot.Complete();
-        onReply(slot);
+        slot.Complete(onReply);
     }
 
     private async ValueTask ReadDataAsync(NbdRequestSlot slot, uint length)

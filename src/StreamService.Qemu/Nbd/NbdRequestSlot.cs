@@ -15,7 +15,7 @@ namespace StreamService.Qemu.Nbd;
 internal sealed class NbdRequestSlot(int index) : IValueTaskSource
 {
     private readonly Lock _gate = new();
-    private ManualResetValueTaskSourceCore<bool> _source = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<bool> _source;
     private Memory<byte> _destination;
     private ulong _cookie;
     private bool _inFlight; // the server owes a reply
@@ -116,11 +116,29 @@ internal sealed class NbdRequestSlot(int index) : IValueTaskSource
         }
     }
 
-    /// <summary>The whole reply came: the caller gets the result or <see cref="Refusal"/>.</summary>
-    public void Complete() => Settle(Refusal, replied: true);
+    /// <summary>
+    /// The whole reply came. The caller gets the result or <see cref="Refusal"/>, and goes on within this call: another
+    /// thread would have to be woken for each request.
+    /// </summary>
+    /// <param name="release">Releases the reader's side; called before the caller goes on, who may want a slot at once.</param>
+    public void Complete(Action<NbdRequestSlot> release)
+    {
+        bool isAwaited = Settle(replied: true);
+        release(this);
+        if (isAwaited)
+        {
+            Wake(Refusal);
+        }
+    }
 
     /// <summary>Frees the caller at once; the reply is still owed.</summary>
-    public void Cancel(CancellationToken cancellationToken) => Settle(new OperationCanceledException(cancellationToken), replied: false);
+    public void Cancel(CancellationToken cancellationToken)
+    {
+        if (Settle(replied: false))
+        {
+            Wake(new OperationCanceledException(cancellationToken));
+        }
+    }
 
     /// <summary>The link broke. Without effect where no reply is owed.</summary>
     public void Fail(NbdException cause)
@@ -133,8 +151,11 @@ internal sealed class NbdRequestSlot(int index) : IValueTaskSource
             }
         }
 
-        // An exception of its own for each caller: one instance thrown by many would mix up their stack traces.
-        Settle(new NbdException(cause.Message, cause), replied: true);
+        if (Settle(replied: true))
+        {
+            // An exception of its own for each caller: one instance thrown by many would mix up their stack traces.
+            Wake(new NbdException(cause.Message, cause));
+        }
     }
 
     /// <summary>Called once by each of the two sides; true for the second one, which hands the slot back.</summary>
@@ -147,26 +168,28 @@ internal sealed class NbdRequestSlot(int index) : IValueTaskSource
     void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _source.OnCompleted(continuation, state, token, flags);
 
-    private void Settle(Exception? exception, bool replied)
+    /// <returns>Whether the caller is to be woken: false where it has its outcome already.</returns>
+    private bool Settle(bool replied)
     {
         lock (_gate)
         {
             _inFlight &= !replied;
-            if (_settled)
-            {
-                return;
-            }
-
+            bool isAwaited = !_settled;
             _settled = true;
             _destination = default;
-            if (exception is null)
-            {
-                _source.SetResult(true);
-            }
-            else
-            {
-                _source.SetException(exception);
-            }
+            return isAwaited;
+        }
+    }
+
+    private void Wake(Exception? exception)
+    {
+        if (exception is null)
+        {
+            _source.SetResult(true);
+        }
+        else
+        {
+            _source.SetException(exception);
         }
     }
 }

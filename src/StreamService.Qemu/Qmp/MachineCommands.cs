@@ -24,6 +24,10 @@ public static class MachineCommands
         return new QemuCapabilities(commands, allocationDepth);
     }
 
+    /// <summary>All that query-version tells, as it stands: version and package, which name one build.</summary>
+    public static async Task<string> QueryBuildAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
+        (await monitor.ExecuteAsync("query-version", null, null, cancellationToken)).GetRawText();
+
     /// <summary>The name given with -name; null where there is none.</summary>
     public static async Task<string?> QueryNameAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
         Text(await monitor.ExecuteAsync("query-name", null, null, cancellationToken), "name");

@@ -23,6 +23,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private readonly ConcurrentDictionary<Guid, DomainCache> _domains = new();
     private readonly ConcurrentDictionary<Guid, NbdServer> _nbdServers = new();
     private readonly ConcurrentDictionary<Guid, SemaphoreSlim> _pulls = new();
+    private readonly ConcurrentDictionary<string, QemuCapabilities> _capabilities = new();
     private readonly ExpiringValue<IReadOnlyList<DomainSummary>> _summaries;
     private HostInfo _info;
     private LibvirtConnection? _connection;
@@ -114,6 +115,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         var alias = disk.Alias ?? throw new DomainNotRunningException(cache.Domain.Name);
         var server = _nbdServers.GetOrAdd(domain, _ => new NbdServer(
             new Monitor(this, domain),
+            token => FindCapabilitiesAsync(new Monitor(this, domain), token),
             cache.Domain.Name,
             Path.Combine(_runtimeDirectory, $"{domain}.sock"),
             daemonSocket: null,
@@ -136,6 +138,14 @@ public sealed partial class LibvirtHypervisor : IHypervisor
             GuestOperations.Of(stats.ReadOperations, stats.ReadNanoseconds),
             GuestOperations.Of(stats.WriteOperations, stats.WriteNanoseconds),
             GuestOperations.Of(stats.FlushOperations, stats.FlushNanoseconds));
+    }
+
+    /// <summary>Asked from one QEMU of each build: the answer is some 200 KiB, which libvirt takes 100 ms to pass on.</summary>
+    private async Task<QemuCapabilities> FindCapabilitiesAsync(Monitor monitor, CancellationToken cancellationToken)
+    {
+        var build = await monitor.QueryBuildAsync(cancellationToken);
+        return _capabilities.TryGetValue(build, out var known) ? known
+            : _capabilities[build] = await monitor.QueryCapabilitiesAsync(cancellationToken);
     }
 
     private async Task<string> FindNodeAsync(Guid domain, string alias, CancellationToken cancellationToken)

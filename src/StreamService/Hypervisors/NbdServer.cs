@@ -14,12 +14,20 @@ namespace StreamService.Hypervisors;
 /// connect. A service that was killed leaves its server behind in QEMU; the next one cleans up before it starts its own.
 /// </remarks>
 /// <param name="monitor">Of that QEMU.</param>
+/// <param name="findCapabilities">What that QEMU can do; asked whenever the server is started.</param>
 /// <param name="ownSocket">Where the socket is bound here and handed over as a file.</param>
 /// <param name="daemonSocket">
 /// Where a qemu-storage-daemon, which takes no files, binds the socket itself: in the folder in which it made its monitor,
 /// so that it can, and whoever can reach the monitor can reach it. Null where files always work.
 /// </param>
-internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSocket, string? daemonSocket, TimeProvider time, ILogger logger) : IAsyncDisposable
+internal sealed class NbdServer(
+    IQmpMonitor monitor,
+    Func<CancellationToken, Task<QemuCapabilities>> findCapabilities,
+    string domain,
+    string ownSocket,
+    string? daemonSocket,
+    TimeProvider time,
+    ILogger logger) : IAsyncDisposable
 {
     /// <summary>How long an export without leases stays, so that a caller who steps pays for it once.</summary>
     public static readonly TimeSpan KeepWarm = TimeSpan.FromSeconds(5);
@@ -175,7 +183,7 @@ internal sealed class NbdServer(IQmpMonitor monitor, string domain, string ownSo
 
     private async Task StartAsync(CancellationToken cancellationToken)
     {
-        var capabilities = await monitor.QueryCapabilitiesAsync(cancellationToken);
+        var capabilities = await findCapabilities(cancellationToken);
         if (!capabilities.AllocationDepth)
             throw new ExportUnavailableException("CommandNotFound", $"The QEMU of domain '{domain}' is too old: its exports do not tell the allocation depth.");
         _socketPath = capabilities.TakesFiles ? _ownSocket : daemonSocket ?? _ownSocket;

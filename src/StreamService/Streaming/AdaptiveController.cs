@@ -246,7 +246,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         var room = latency is { } below ? target / below : double.PositiveInfinity;
         if (achieved > _pace * 0.7)
             _pace *= Math.Min(Math.Pow(room, Gain), 1.1);
-        else if (room > 1.1 && _width < Limits.InFlight * (SectorThrottle.LargestRequest / SmallUnit))
+        else if (room > 1.1 && _width < Limits.InFlight * (PopulateWindow.LargestKindRequest / SmallUnit))
             // A pace that is not reached wants more requests in flight.
             _width += Math.Max(1, _width / 4);
     }
@@ -277,7 +277,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     {
         var unit = Math.Max(SmallUnit, Limits.ClusterSize);
         var count = Math.Min(_width, Limits.InFlight);
-        while (unit < SectorThrottle.LargestRequest && (long)_width * SmallUnit >= 2L * unit * Limits.InFlight)
+        while (unit < PopulateWindow.LargestKindRequest && (long)_width * SmallUnit >= 2L * unit * Limits.InFlight)
             unit *= 2;
         return new PopulateWindow(count, unit);
     }

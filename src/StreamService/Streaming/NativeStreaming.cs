@@ -5,7 +5,9 @@ namespace StreamService.Streaming;
 /// <summary>Sees a hypervisor's own stream job through: to drop a link after all was populated, or to do all of the work.</summary>
 internal static class NativeStreaming
 {
-    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(50);
+    /// <summary>Between two looks at the job: soon at first, for a job that only drops a link is over at once.</summary>
+    private static readonly TimeSpan FirstPoll = TimeSpan.FromMilliseconds(2);
+    private static readonly TimeSpan LongestPoll = TimeSpan.FromMilliseconds(50);
 
     /// <summary>Returns when the job has ended well.</summary>
     /// <param name="atPending">
@@ -19,6 +21,7 @@ internal static class NativeStreaming
         TimeProvider time, CancellationToken cancellationToken)
     {
         var ended = false;
+        var poll = FirstPoll;
         try
         {
             for (var finalized = false; ;)
@@ -37,7 +40,8 @@ internal static class NativeStreaming
                     await stream.FinalizeAsync(cancellationToken);
                     finalized = true;
                 }
-                await Task.Delay(Poll, time, cancellationToken);
+                await Task.Delay(poll, time, cancellationToken);
+                poll = poll * 2 < LongestPoll ? poll * 2 : LongestPoll;
             }
         }
         catch (Exception) when (!ended)

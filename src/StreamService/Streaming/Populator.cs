@@ -18,12 +18,17 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     /// <summary>How long requests that are under way may still take once the stream is told to stop.</summary>
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(2);
 
-    // A completed request wakes the sender; one pending wake-up is enough.
-    private readonly Channel<bool> _completed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    // A completed request wakes the sender, which goes on there and then; one pending wake-up is enough.
+    private readonly Channel<bool> _completed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1)
+    {
+        FullMode = BoundedChannelFullMode.DropWrite,
+        AllowSynchronousContinuations = true,
+    });
 
-    private PopulateWindow _window = new(1, SectorThrottle.LargestRequest);
+    private PopulateWindow _window = new(1, PopulateWindow.LargestKindRequest);
     private Exception? _fault;
     private int _inFlight;
+    private long _bytesInFlight;
     private long _bytesStreamed;
     private long _requestTime;
     private long _lastCompletion = time.GetTimestamp();
@@ -98,7 +103,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     {
         for (var offset = extent.Offset; offset < extent.End;)
         {
-            var window = await WaitForSlotAsync(cancellationToken);
+            var window = await WaitForSlotAsync(extent.End - offset, cancellationToken);
             var size = window.RequestBytes;
             if (paced)
                 size = Math.Min(size, throttle.NextRequestSize);
@@ -107,6 +112,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
             if (paced)
                 await throttle.WaitAsync(length, cancellationToken);
             cancellationToken.ThrowIfCancellationRequested();
+            Interlocked.Add(ref _bytesInFlight, length);
             if (Interlocked.Increment(ref _inFlight) == 1)
                 Interlocked.Exchange(ref _lastCompletion, time.GetTimestamp());
             _ = CacheAsync(offset, length, paced);
@@ -114,7 +120,8 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
         }
     }
 
-    private async Task<PopulateWindow> WaitForSlotAsync(CancellationToken cancellationToken)
+    /// <param name="remaining">What is left of the extent: the next request will not be larger.</param>
+    private async Task<PopulateWindow> WaitForSlotAsync(long remaining, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -123,7 +130,9 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
             PopulateWindow window;
             lock (_completed)
                 window = _window;
-            if (Volatile.Read(ref _inFlight) < window.InFlight)
+            var inFlight = Volatile.Read(ref _inFlight);
+            var bytes = Math.Min(remaining, window.RequestBytes) + Interlocked.Read(ref _bytesInFlight);
+            if (inFlight < window.InFlight && (inFlight == 0 || bytes <= window.Bytes))
                 return window;
             await _completed.Reader.ReadAsync(cancellationToken);
         }
@@ -145,6 +154,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
         var ended = time.GetTimestamp();
         Interlocked.Add(ref _requestTime, ended - begun);
         Interlocked.Exchange(ref _lastCompletion, ended);
+        Interlocked.Add(ref _bytesInFlight, -length);
         Interlocked.Decrement(ref _inFlight);
         _completed.Writer.TryWrite(true);
     }

@@ -12,8 +12,11 @@ namespace StreamService.Streaming;
 /// </remarks>
 public sealed class SectorThrottle
 {
-    /// <summary>The largest request, in bytes. Larger ones bring no more speed, and make the guest wait longer.</summary>
-    public const int LargestRequest = 1 << 20;
+    /// <summary>The largest request at any pace, in bytes: with the credit, twice that may go at once.</summary>
+    public const int LargestPacedRequest = 512 << 10;
+
+    /// <summary>The largest request without a pace, in bytes. Larger ones bring no more speed, and take no less of the processor.</summary>
+    public const int LargestRequest = 4 << 20;
 
     // Longer is no pace that anybody waits for; who waits looks again.
     private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
@@ -128,7 +131,7 @@ public sealed class SectorThrottle
         if (bytesPerSecond == 0)
             return Math.Max(LargestRequest, clusterSize);
         var size = clusterSize;
-        while (size * 2 <= LargestRequest / 2 && size * 2 <= bytesPerSecond / 32)
+        while (size * 2 <= LargestPacedRequest && size * 2 <= bytesPerSecond / 32)
             size *= 2;
         return size;
     }

@@ -149,7 +149,9 @@ public sealed class AdaptiveControllerTests
             {
                 var pace = disk.Step(operations: random.Next(4) == 0 ? 0 : random.Next(500));
                 Assert.InRange(pace.Window.InFlight, 0, disk.Limits.InFlight);
-                Assert.InRange(pace.Window.RequestBytes, 64 << 10, SectorThrottle.LargestRequest);
+                // Whatever is asked for at once, no more is on its way in all.
+                Assert.InRange(pace.Window.RequestBytes, 64 << 10, pace.BytesPerSecond == 0 ? SectorThrottle.LargestRequest : PopulateWindow.LargestKindRequest);
+                Assert.InRange(pace.Window.Bytes, 0, (long)disk.Limits.InFlight * PopulateWindow.LargestKindRequest);
                 if (pace.BytesPerSecond != 0)
                     Assert.InRange(pace.BytesPerSecond,
                         Math.Min(disk.Limits.MinBandwidth > 0 ? disk.Limits.MinBandwidth : AdaptiveController.DefaultFloor, disk.Limits.Bandwidth > 0 ? disk.Limits.Bandwidth : long.MaxValue),

@@ -85,7 +85,7 @@ public sealed class SectorThrottleTests
         }
         // The largest unit of a pace: half of the largest request, and as much credit. One of each pace within the moment.
         var inForce = (TimeSpan begin) => paces.Where((pace, i) => pace.At <= begin + Moment && (i + 1 == paces.Count || paces[i + 1].At >= begin)).ToList();
-        AssertBound(sent, 0, begin => (long)(inForce(begin).Max(pace => pace.Pace) + (10 * inForce(begin).Count * (double)SectorThrottle.LargestRequest)));
+        AssertBound(sent, 0, begin => (long)(inForce(begin).Max(pace => pace.Pace) + (10 * inForce(begin).Count * 2.0 * SectorThrottle.LargestPacedRequest)));
     }
 
     [Fact]
@@ -169,7 +169,7 @@ public sealed class SectorThrottleTests
         Assert.Equal(smallest, sizes[0]);
         Assert.Equal(sizes.Order(), sizes);
         Assert.All(sizes, size => Assert.Equal(0, size % cluster));
-        Assert.All(sizes, size => Assert.True(size <= Math.Max(cluster, SectorThrottle.LargestRequest)));
+        Assert.All(sizes, size => Assert.True(size <= Math.Max(cluster, SectorThrottle.LargestPacedRequest)));
     }
 
     private static bool MayGoNow(SectorThrottle throttle, int bytes) => throttle.WaitAsync(bytes, CancellationToken.None).AsTask().IsCompletedSuccessfully;

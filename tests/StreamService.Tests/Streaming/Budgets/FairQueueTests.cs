@@ -47,7 +47,7 @@ public sealed class FairQueueTests
             Assert.True(line.LargestWindow(TimeSpan.FromMilliseconds(200)) <= pace * 0.2 + Simulation.Unit(pace), $"Seed {seed}: over the budget within 200 ms.");
             Assert.All(line.Members, member => Assert.True(member.Bytes >= 0));
             foreach (var (higher, lower) in from a in line.Members from b in line.Members where a.Fair.Weight > b.Fair.Weight select (a, b))
-                Assert.True(higher.Bytes + SectorThrottle.LargestRequest >= lower.Bytes, $"Seed {seed}: weight {higher.Fair.Weight} got less than {lower.Fair.Weight}.");
+                Assert.True(higher.Bytes + (2 * SectorThrottle.LargestPacedRequest) >= lower.Bytes, $"Seed {seed}: weight {higher.Fair.Weight} got less than {lower.Fair.Weight}.");
         }
     }
 
