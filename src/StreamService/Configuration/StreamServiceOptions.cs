@@ -66,7 +66,7 @@ public sealed class StreamingOptions
     /// <summary>Streams that read from one image source at once; 0, the default, is unlimited. The others are queued.</summary>
     public int MaxStreamsPerSource { get; set; }
 
-    /// <summary>Flush after so many bytes.</summary>
+    /// <summary>Flush after so many bytes; while the guest is quiet, after an eighth of them.</summary>
     public long CheckpointBytes { get; set; } = 256L << 20;
 
     /// <summary>Flush after so much time.</summary>

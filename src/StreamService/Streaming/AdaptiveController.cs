@@ -32,7 +32,7 @@ public readonly record struct AdaptivePace(PopulateWindow Window, long BytesPerS
 ///            the guest does I/O                         the baseline is known
 ///   quiet ───────────────────────► listening (closed) ─────────────────────► yielding
 ///     ▲                                 ▲                                       │ │
-///     │                                 └────── every 5 s, for 100 ms ──────────┘ │
+///     │                                 └────── every 2 s, for 100 ms ──────────┘ │
 ///     └──────────────────── 500 ms without an operation ──────────────────────────┘
 /// </code>
 /// With a given target there is nothing to learn, and it does not listen. Not safe for several threads.

@@ -9,9 +9,13 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
     private static readonly TimeSpan FirstTick = TimeSpan.FromMilliseconds(20);
 
     private string? _reason;
+    private bool _isQuiet;
 
     /// <summary>Why the stream is slower than it could be, in words; null at full speed. From any thread.</summary>
     public string? Reason => Volatile.Read(ref _reason);
+
+    /// <summary>Whether the guest was seen to leave the disk alone. From any thread.</summary>
+    public bool IsQuiet => Volatile.Read(ref _isQuiet);
 
     /// <summary>Watches until it is cancelled. Leaves the pace as the caller's alone.</summary>
     /// <param name="spec">The present wishes, asked for at each tick.</param>
@@ -28,13 +32,14 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
                 if (wishes.Policy == StreamPolicy.Fixed)
                 {
                     controller = null;
-                    Apply(populator, new AdaptivePace(PopulateWindow.Wide(inFlight), 0, null));
+                    Apply(populator, new AdaptivePace(PopulateWindow.Wide(inFlight), 0, null), isQuiet: false);
                     continue;
                 }
                 timer.Period = controller is null ? FirstTick : AdaptiveController.Tick;
                 controller ??= new AdaptiveController(limits, time);
                 controller.Limits = limits;
-                Apply(populator, await LookAsync(controller, populator, cancellationToken));
+                var next = await LookAsync(controller, populator, cancellationToken);
+                Apply(populator, next, isQuiet: next.Reason is null);
             }
             while (await timer.WaitForNextTickAsync(cancellationToken));
         }
@@ -61,10 +66,11 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
         }
     }
 
-    private void Apply(Populator populator, AdaptivePace next)
+    private void Apply(Populator populator, AdaptivePace next, bool isQuiet)
     {
         pace.YieldedTo = next.BytesPerSecond;
         populator.SetWindow(next.Window);
         Volatile.Write(ref _reason, next.Reason);
+        Volatile.Write(ref _isQuiet, isQuiet);
     }
 }

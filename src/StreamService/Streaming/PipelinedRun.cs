@@ -18,6 +18,12 @@ internal sealed class PipelinedRun(
     /// <summary>How long the last flush of an interrupted run may take.</summary>
     private static readonly TimeSpan PartingFlush = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// While the guest is quiet, checkpoints come so much more often: the disk writes what was populated while the next is being
+    /// populated, and the last flush has little left to do. A guest at work would wait behind each of them.
+    /// </summary>
+    private const int QuietCheckpoints = 8;
+
     private readonly GuestWatch _guest = new(hypervisor, disk, pace, time);
     private StreamSpec _spec = spec;
     private Populator? _populator;
@@ -112,9 +118,10 @@ internal sealed class PipelinedRun(
             while (await timer.WaitForNextTickAsync(cancellationToken))
             {
                 var unflushed = BytesStreamed - BytesDurable;
+                var due = _guest.IsQuiet ? options.CheckpointBytes / QuietCheckpoints : options.CheckpointBytes;
                 if (unflushed == 0)
                     lastFlush = time.GetTimestamp();
-                else if (unflushed >= options.CheckpointBytes || time.GetElapsedTime(lastFlush) >= options.CheckpointInterval)
+                else if (unflushed >= due || time.GetElapsedTime(lastFlush) >= options.CheckpointInterval)
                 {
                     await FlushAsync(warm, cancellationToken);
                     lastFlush = time.GetTimestamp();
