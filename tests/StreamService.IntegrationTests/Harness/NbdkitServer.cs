@@ -18,7 +18,8 @@ internal sealed class NbdkitServer(string folder, string image) : IAsyncDisposab
         File.Delete(Socket);
         var filters = options.Where(option => option.StartsWith("--", StringComparison.Ordinal));
         var settings = options.Where(option => !option.StartsWith("--", StringComparison.Ordinal));
-        _process = Process.Start(new ProcessStartInfo("nbdkit", ["--foreground", "--readonly", "--unix", Socket, .. filters, "file", image, .. settings]))!;
+        var start = new ProcessStartInfo("nbdkit", ["--foreground", "--readonly", "--unix", Socket, .. filters, "file", image, .. settings]);
+        _process = await LastingThread.RunAsync(() => Process.Start(start)!);
         await Shell.WaitForAsync("nbdkit's socket", () => Task.FromResult(File.Exists(Socket)));
         // QEMU runs as another user.
         File.SetUnixFileMode(Socket, (UnixFileMode)0b110_110_110);
