@@ -197,7 +197,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         var cache = await FindCacheAsync(id, cancellationToken);
         var (state, _) = await CallAsync(id, handle => handle.GetStateAsync(cancellationToken), cancellationToken);
         var xml = await cache.Xml.GetAsync(cancellationToken);
-        var info = new DomainInfo(id, xml.Name, _name, Enum.Parse<DomainState>(state.ToString()), []) { Labels = xml.Labels };
+        var info = new DomainInfo(id, xml.Name, _name, StateOf(state), []) { Labels = xml.Labels };
         var devices = info.IsActive ? await QueryBlockAsync(id, cancellationToken) : [];
         var disks = new List<DiskInfo>();
         foreach (var disk in xml.Disks)
@@ -216,6 +216,18 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         }
         return info with { Disks = disks };
     }
+
+    private static DomainState StateOf(Qemu.Libvirt.DomainState state) => state switch
+    {
+        Qemu.Libvirt.DomainState.Running => DomainState.Running,
+        Qemu.Libvirt.DomainState.Blocked => DomainState.Blocked,
+        Qemu.Libvirt.DomainState.Paused => DomainState.Paused,
+        Qemu.Libvirt.DomainState.Shutdown => DomainState.ShuttingDown,
+        Qemu.Libvirt.DomainState.ShutOff => DomainState.ShutOff,
+        Qemu.Libvirt.DomainState.Crashed => DomainState.Crashed,
+        Qemu.Libvirt.DomainState.PmSuspended => DomainState.Suspended,
+        _ => DomainState.NoState,
+    };
 
     /// <summary>The devices as QEMU itself knows them; empty where it was shut down in between.</summary>
     private async Task<IReadOnlyList<BlockDevice>> QueryBlockAsync(Guid domain, CancellationToken cancellationToken)
