@@ -3,32 +3,35 @@ using System.Globalization;
 namespace StreamService.Benchmarks;
 
 /// <summary>What to measure, from the command line.</summary>
-/// <param name="What">stream, steps, cost, pace, impact or fairness.</param>
+/// <param name="What">stream, steps, cost, pace, impact, fairness or daemons.</param>
 /// <param name="Size">Of the disk, in bytes.</param>
 /// <param name="Rounds">How often each is measured; the median counts.</param>
 /// <param name="Formats">Of the overlay.</param>
 /// <param name="Sources">Where the base is: "file", or nbdkit's delay of each read in milliseconds.</param>
 /// <param name="Paces">In bytes per second.</param>
-internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces)
+/// <param name="Count">How many daemons.</param>
+internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces, int Count)
 {
     public const string Usage = """
-        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness [options]
+        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons [options]
           stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
           steps    single steps a second over one HTTP connection
           cost     the service's CPU seconds and peak memory for unthrottled streams
           pace     how well a bandwidth is kept, as the source sees it; block-stream's own speed beside it
           impact   what a guest (fio) feels: no stream, ours adaptive, block-stream at our mean speed, at full and fixed speeds
           fairness 50 streams under one budget in three priorities
+          daemons  as many qemu-storage-daemons at once on one service, a stream of 256 KiB/s on each: pace, CPU, memory
         Options:
-          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256)
+          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32)
           --rounds N        each is measured N times, the median counts (3)
           --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
           --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file)
           --paces LIST      KiB per second (64,1024,10240,51200,204800)
+          --count N         daemons (200)
         Images go to TMPDIR, or else to /var/tmp.
         """;
 
-    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness"];
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons"];
 
     /// <exception cref="FormatException">Not understood.</exception>
     public static BenchOptions Parse(string[] args)
@@ -42,12 +45,14 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
                 "cost" or "pace" => 1L << 30,
                 "impact" => 4L << 30,
                 "fairness" => 256L << 20,
+                "daemons" => 32L << 20,
                 _ => 512L << 20,
             },
             Rounds: 3,
             Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
             Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : ["file"],
-            Paces: [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20]);
+            Paces: [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
+            Count: 200);
         for (var i = 1; i < args.Length; i += 2)
         {
             var value = i + 1 < args.Length ? args[i + 1] : throw new FormatException($"{args[i]} lacks its value.");
@@ -57,6 +62,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
                 "--rounds" => options with { Rounds = (int)Number(value) },
                 "--formats" => options with { Formats = value.Split(',') },
                 "--sources" => options with { Sources = value.Split(',') },
+                "--count" => options with { Count = (int)Number(value) },
                 "--paces" => options with { Paces = [.. value.Split(',').Select(pace => Number(pace) << 10)] },
                 _ => throw new FormatException($"There is no option '{args[i]}'."),
             };

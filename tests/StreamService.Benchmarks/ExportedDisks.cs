@@ -73,8 +73,8 @@ internal sealed class ExportedDisks : IHypervisor, IAsyncDisposable
     public async Task<long?> FindBlockStreamAsync() =>
         (await ExecuteAsync("query-block-jobs", new JsonObject())).EnumerateArray().Select(job => (long?)job.GetProperty("offset").GetInt64()).FirstOrDefault();
 
-    public async Task<DiskExport> ExportDiskAsync(Guid domain, string target, CancellationToken cancellationToken) =>
-        new(await ConnectAsync(target, cancellationToken), token => ConnectAsync(target, token), release: () => { });
+    public async Task<DiskExport> ExportDiskAsync(Guid domain, string target, bool evenOff, CancellationToken cancellationToken) =>
+        new(await ConnectAsync(target, cancellationToken), token => ConnectAsync(target, token), release: () => ValueTask.CompletedTask);
 
     public Task<DomainInfo?> FindDomainAsync(string idOrName, CancellationToken cancellationToken) =>
         Task.FromResult<DomainInfo?>(new DomainInfo(Domain, "guest", Host, DomainState.Running, [.. Directory.EnumerateFiles(_folder, Node(0)[..^1] + "*")

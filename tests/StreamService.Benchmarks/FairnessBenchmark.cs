@@ -124,7 +124,7 @@ internal static class FairnessBenchmark
         public static async Task<Member> StartAsync(ExportedDisks disks, int disk, BudgetRegistry registry, StreamPriority priority, CancellationToken stopping)
         {
             var address = ExportedDisks.Address(disk);
-            var export = await disks.ExportDiskAsync(address.Domain, address.Target, stopping);
+            var export = await disks.ExportDiskAsync(address.Domain, address.Target, evenOff: false, stopping);
             var connection = await export.ConnectAsync(stopping);
             var pass = registry.Enter(new StreamScope(address.Host, [], []), priority, Cluster);
             var pace = new StreamPace(new SectorThrottle(0, Cluster, TimeProvider.System)) { Budgets = pass };

@@ -22,12 +22,14 @@ internal sealed class ProcessFigures(int processId)
     }
 
     /// <summary>The most resident memory since its start, in bytes.</summary>
-    public long PeakMemory
+    public long PeakMemory => Status("VmHWM:");
+
+    /// <summary>Resident memory now, in bytes.</summary>
+    public long Memory => Status("VmRSS:");
+
+    private long Status(string name)
     {
-        get
-        {
-            var line = File.ReadLines($"/proc/{processId}/status").First(text => text.StartsWith("VmHWM:", StringComparison.Ordinal));
-            return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) << 10;
-        }
+        var line = File.ReadLines($"/proc/{processId}/status").First(text => text.StartsWith(name, StringComparison.Ordinal));
+        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) << 10;
     }
 }

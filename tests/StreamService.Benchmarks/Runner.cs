@@ -15,10 +15,15 @@ catch (FormatException fault)
     Console.Error.WriteLine($"{fault.Message}\n{BenchOptions.Usage}");
     return 2;
 }
-// These need neither libvirt nor the service's process.
-if (options.What is "impact" or "fairness")
+// These need no libvirt.
+if (options.What is "impact" or "fairness" or "daemons")
 {
-    await (options.What == "impact" ? GuestImpactBenchmark.RunAsync(options) : FairnessBenchmark.RunAsync(options));
+    await (options.What switch
+    {
+        "impact" => GuestImpactBenchmark.RunAsync(options),
+        "fairness" => FairnessBenchmark.RunAsync(options),
+        _ => DaemonsBenchmark.RunAsync(options),
+    });
     return 0;
 }
 await using var bench = await Workbench.StartAsync(options);

@@ -21,7 +21,7 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
     public async Task<DiskView> GetAsync(string id, string path, CancellationToken cancellationToken) =>
         DiskView.From((await hosts.FindDiskAsync(id, DiskPath.Decode(HttpContext), cancellationToken)).Disk);
 
-    /// <summary>The allocation map: what is in the overlay, what is only in the backing chain, what is a hole.</summary>
+    /// <summary>The allocation map: what is in the overlay, what is only in the backing chain, what is a hole. Of a shut-off domain only while its disk is being streamed.</summary>
     /// <param name="id">The domain's UUID, or its name where one host only has it.</param>
     /// <param name="path">The disk's target, or its source path percent-encoded.</param>
     /// <param name="buckets">Instead of the extents, the populated fraction of each of so many equal ranges.</param>
@@ -32,9 +32,10 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
     public async Task<AllocationMapView> GetMapAsync(string id, string path, [Range(1, 65536)] int? buckets, CancellationToken cancellationToken)
     {
         var (hypervisor, domain, disk) = await hosts.FindDiskAsync(id, DiskPath.Decode(HttpContext), cancellationToken);
-        if (!domain.IsActive)
+        if (!domain.IsActive && !disk.OpensOffline)
             throw new DomainNotRunningException(domain.Name);
-        await using var export = await hypervisor.ExportDiskAsync(domain.Id, disk.Target, cancellationToken);
+        // Looking at a disk must not keep its domain from being started.
+        await using var export = await hypervisor.ExportDiskAsync(domain.Id, disk.Target, evenOff: false, cancellationToken);
         var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
         return new AllocationMapView(
             disk.Target,

@@ -41,7 +41,7 @@ public sealed record DomainView(Guid Id, string Name, string Host, DomainState S
 /// <param name="Size">What the guest sees, in bytes; 0 where it is not known.</param>
 /// <param name="ClusterSize">Bytes that one populate step brings in at the least; null where the format has none.</param>
 /// <param name="BackingChain">The images below the active layer, nearest first.</param>
-/// <param name="Streamable">It is writable, has a backing image, and the domain runs.</param>
+/// <param name="Streamable">It is writable, has a backing image, and the domain runs or its image can be opened on the service's own machine.</param>
 public sealed record DiskView(string Target, string? Source, string Format, long Size, int? ClusterSize, IReadOnlyList<ChainImageView> BackingChain, bool Streamable)
 {
     public static DiskView From(DiskInfo disk) => new(

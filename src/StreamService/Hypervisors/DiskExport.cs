@@ -3,15 +3,15 @@ using StreamService.Qemu.Nbd;
 namespace StreamService.Hypervisors;
 
 /// <summary>
-/// A lease on the NBD export of one disk's active layer. The export lives in the disk's own QEMU, is read-only, and knows
+/// A lease on the NBD export of one disk's active layer. The export lives in the QEMU that has the disk, is read-only, and knows
 /// <c>qemu:allocation-depth</c>; a CACHE request on it populates the overlay.
 /// </summary>
 public sealed class DiskExport : IAsyncDisposable
 {
     private readonly Func<CancellationToken, Task<NbdClient>> _connect;
-    private Action? _release;
+    private Func<ValueTask>? _release;
 
-    internal DiskExport(NbdClient warm, Func<CancellationToken, Task<NbdClient>> connect, Action release)
+    internal DiskExport(NbdClient warm, Func<CancellationToken, Task<NbdClient>> connect, Func<ValueTask> release)
     {
         Warm = warm;
         _connect = connect;
@@ -29,9 +29,5 @@ public sealed class DiskExport : IAsyncDisposable
     public Task<NbdClient> ConnectAsync(CancellationToken cancellationToken) => _connect(cancellationToken);
 
     /// <summary>Gives the lease back. The export itself goes when nobody took it up again for a while.</summary>
-    public ValueTask DisposeAsync()
-    {
-        Interlocked.Exchange(ref _release, null)?.Invoke();
-        return ValueTask.CompletedTask;
-    }
+    public ValueTask DisposeAsync() => Interlocked.Exchange(ref _release, null)?.Invoke() ?? ValueTask.CompletedTask;
 }

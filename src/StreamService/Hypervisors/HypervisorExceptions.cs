@@ -43,7 +43,9 @@ public sealed class AmbiguousDomainException(string name, IReadOnlyList<string> 
 public sealed class DiskNotFoundException(string domain, string path) : Exception($"Domain '{domain}' has no disk '{path}'.");
 
 /// <summary>The domain has no QEMU process, so there is nothing to export or to stream.</summary>
-public sealed class DomainNotRunningException(string domain) : Exception($"Domain '{domain}' is not running.");
+/// <param name="obstacle">Why its image cannot be opened without one either; null where that does not matter.</param>
+public sealed class DomainNotRunningException(string domain, string? obstacle = null)
+    : Exception($"Domain '{domain}' is not running.{(obstacle is null ? "" : $" It cannot be streamed while it is shut off: {obstacle}")}");
 
 /// <summary>No configured host has that name.</summary>
 public sealed class HostNotFoundException(string host) : Exception($"No host is called '{host}'.");

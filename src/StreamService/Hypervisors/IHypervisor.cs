@@ -31,8 +31,13 @@ public interface IHypervisor
     /// Exports the disk's active layer read-only from inside its QEMU over NBD, or shares the export that is there.
     /// Dispose of the lease to give it back; the export stays warm for a few seconds.
     /// </summary>
+    /// <param name="evenOff">
+    /// Whether the image of a domain that is shut off may be opened here instead, where it can be
+    /// (<see cref="DiskInfo.OpensOffline"/>). The domain cannot start until the lease is given back. Otherwise such a disk can
+    /// only be shared with somebody who has it open.
+    /// </param>
     /// <exception cref="ExportUnavailableException">This QEMU cannot export it, or somebody else uses its only NBD server.</exception>
-    Task<DiskExport> ExportDiskAsync(Guid domain, string target, CancellationToken cancellationToken);
+    Task<DiskExport> ExportDiskAsync(Guid domain, string target, bool evenOff, CancellationToken cancellationToken);
 
     /// <summary>The hypervisor's own block job on the disk; null where none runs.</summary>
     Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken);

@@ -21,6 +21,8 @@ public sealed partial class LibvirtHypervisor
     /// </remarks>
     public async Task<INativeJob> BeginNativeJobAsync(Guid domain, string target, string? baseImage, long bandwidth, CancellationToken cancellationToken)
     {
+        if (_offline.Find(domain, target) is { } daemon)
+            return await daemon.BeginNativeJobAsync(target, baseImage, bandwidth, cancellationToken);
         var gate = _pulls.GetOrAdd(domain, _ => new SemaphoreSlim(1, 1));
         await gate.WaitAsync(cancellationToken);
         var job = new LibvirtNativeJob(this, domain, target, gate);
@@ -43,6 +45,11 @@ public sealed partial class LibvirtHypervisor
     /// <inheritdoc/>
     public async Task FlushWithoutExportAsync(Guid domain, string target, CancellationToken cancellationToken)
     {
+        if (_offline.Find(domain, target) is { } daemon)
+        {
+            await daemon.FlushWithoutExportAsync(target, cancellationToken);
+            return;
+        }
         var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
         var device = (await TranslateAsync(() => new Monitor(this, domain).QueryBlockAsync(cancellationToken), domain))
             .FirstOrDefault(device => disk.Alias is { } alias && device.HasAlias(alias))

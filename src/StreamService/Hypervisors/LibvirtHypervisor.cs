@@ -37,6 +37,9 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         _time = time;
         _logger = logger;
         _info = new HostInfo(name, uri, HostState.Unreachable, null, null, null, "Not connected yet.");
+        _images = new OfflineImages(time);
+        _offline = new OfflineDisks(name, runtimeDirectory, time, logger, Forget);
+        _offline.CleanUp();
         _summaries = new(token => CallAsync(connection => connection.ListDomainsAsync(token)), Lifetime, time);
     }
 
@@ -109,10 +112,11 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public async Task<DiskExport> ExportDiskAsync(Guid domain, string target, CancellationToken cancellationToken)
+    public async Task<DiskExport> ExportDiskAsync(Guid domain, string target, bool evenOff, CancellationToken cancellationToken)
     {
         var (cache, disk) = await FindDiskAsync(domain, target, cancellationToken);
-        var alias = disk.Alias ?? throw new DomainNotRunningException(cache.Domain.Name);
+        if (disk.Alias is not { } alias)
+            return await ExportOfflineAsync(cache, domain, disk, evenOff, cancellationToken);
         var server = _nbdServers.GetOrAdd(domain, _ => new NbdServer(
             new Monitor(this, domain),
             token => FindCapabilitiesAsync(new Monitor(this, domain), token),
@@ -125,14 +129,20 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public async Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken) =>
-        await CallAsync(domain, handle => handle.GetBlockJobInfoAsync(target, cancellationToken), cancellationToken) is { } job
+    public async Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
+        if (_offline.Find(domain, target) is { } daemon)
+            return await daemon.FindBlockJobAsync(target, cancellationToken);
+        return await CallAsync(domain, handle => handle.GetBlockJobInfoAsync(target, cancellationToken), cancellationToken) is { } job
             ? new BlockJobInfo(job.Type.ToString().ToLowerInvariant(), job.Current, job.End)
             : null;
+    }
 
     /// <inheritdoc/>
     public async Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken)
     {
+        if (_offline.Find(domain, target) is not null)
+            return default;
         var stats = await CallAsync(domain, handle => handle.GetBlockStatsAsync(target, cancellationToken), cancellationToken);
         return new GuestIo(
             GuestOperations.Of(stats.ReadOperations, stats.ReadNanoseconds),
@@ -169,7 +179,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         try
         {
             var info = await (await FindCacheAsync(summary.Uuid, cancellationToken)).Info.GetAsync(cancellationToken);
-            return info with { Name = summary.Name };
+            return await WithOpenDisksAsync(info with { Name = summary.Name }, cancellationToken);
         }
         catch (DomainNotFoundException)
         {
@@ -204,15 +214,16 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         {
             var image = devices.FirstOrDefault(device => disk.Alias is { } alias && device.HasAlias(alias))?.Inserted?.Image;
             var readOnly = disk.ReadOnly || disk.Device is not ("disk" or "lun");
-            disks.Add(new DiskInfo(
+            var described = new DiskInfo(
                 disk.Target,
                 disk.Source,
                 disk.Format ?? "raw",
-                image?.VirtualSize ?? await FindSizeAsync(id, disk, cancellationToken),
+                image?.VirtualSize ?? 0,
                 (int?)image?.ClusterSize,
                 [.. disk.BackingChain.Select(element => new ChainImage(element.Source ?? "unknown", element.Format ?? "raw"))],
                 readOnly,
-                info.IsActive && !readOnly && disk.BackingChain.Count > 0));
+                info.IsActive && !readOnly && disk.BackingChain.Count > 0);
+            disks.Add(info.IsActive ? described : await DescribeOfflineAsync(id, described, disk, cancellationToken));
         }
         return info with { Disks = disks };
     }
@@ -305,6 +316,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         catch (OperationCanceledException)
         {
         }
+        await _offline.CloseAllAsync();
         await Task.WhenAll(_nbdServers.Values.Select(server => server.DisposeAsync().AsTask()));
     }
 

@@ -87,7 +87,7 @@ public sealed record ChainImage(string Source, string Format);
 /// <param name="ClusterSize">Bytes that one populate step brings in at the least; null where the format has none.</param>
 /// <param name="BackingChain">The images below the active layer, nearest first.</param>
 /// <param name="ReadOnly">The guest cannot write it (a cdrom, for example).</param>
-/// <param name="Streamable">It is writable, has a backing image, and a QEMU process holds it.</param>
+/// <param name="Streamable">It is writable, has a backing image, and a QEMU process holds it or its image can be opened without one.</param>
 public sealed record DiskInfo(
     string Target,
     string? Source,
@@ -98,6 +98,12 @@ public sealed record DiskInfo(
     bool ReadOnly,
     bool Streamable)
 {
+    /// <summary>The domain is shut off, and this service can open the image itself.</summary>
+    public bool OpensOffline { get; init; }
+
+    /// <summary>Why the image of a shut-off domain cannot be opened here; null where it can, where the domain runs, and where nobody asked.</summary>
+    public string? OfflineObstacle { get; init; }
+
     /// <summary>
     /// At which depth <paramref name="baseImage"/> lies (the active layer is 1, its backing image 2),
     /// or <see cref="int.MaxValue"/> for null, where the whole chain is meant.

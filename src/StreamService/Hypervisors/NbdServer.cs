@@ -72,7 +72,11 @@ internal sealed class NbdServer(
             lock (entry)
                 entry.Leases++;
             var id = entry.Id;
-            return new DiskExport(entry.Warm, token => ConnectAsync(id, token), () => Release(entry));
+            return new DiskExport(entry.Warm, token => ConnectAsync(id, token), () =>
+            {
+                Release(entry);
+                return ValueTask.CompletedTask;
+            });
         }
         finally
         {

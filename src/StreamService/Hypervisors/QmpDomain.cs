@@ -42,7 +42,8 @@ internal sealed partial class QmpDomain : IDisposable
     private string _reason = "Not connected yet.";
 
     /// <param name="changed">Told when something happened to the domain. Must not block.</param>
-    public QmpDomain(string host, string socketPath, string runtimeDirectory, TimeProvider time, ILogger logger, Action<Guid> changed)
+    /// <param name="name">What to call a daemon, which has no name of its own; null for its socket's.</param>
+    public QmpDomain(string host, string socketPath, string runtimeDirectory, TimeProvider time, ILogger logger, Action<Guid> changed, string? name = null)
     {
         _host = host;
         SocketPath = socketPath;
@@ -50,7 +51,7 @@ internal sealed partial class QmpDomain : IDisposable
         _logger = logger;
         _changed = changed;
         Id = NameBasedId(socketPath);
-        Name = Path.GetFileNameWithoutExtension(socketPath);
+        Name = name ?? Path.GetFileNameWithoutExtension(socketPath);
         _info = new(DescribeAsync, Lifetime, time);
         _nbdServer = new NbdServer(new Monitor(this), _ => Task.FromResult(Connected().Capabilities), Name, Path.Combine(runtimeDirectory, $"{Id}.sock"), socketPath + ".nbd", time, logger);
     }
@@ -63,7 +64,7 @@ internal sealed partial class QmpDomain : IDisposable
     /// <summary>QEMU's own UUID once it was asked; until then, and where it has none, one that its socket's path alone decides.</summary>
     public Guid Id { get; private set; }
 
-    /// <summary>QEMU's own name once it was asked; until then, and where it has none, the socket file's without its ending.</summary>
+    /// <summary>QEMU's own name once it was asked; until then, and where it has none, the one that it was given here.</summary>
     public string Name { get; private set; }
 
     /// <summary>Whether the QEMU behind the socket has ever been asked who it is.</summary>

@@ -134,7 +134,7 @@ public sealed class QmpHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public Task<DiskExport> ExportDiskAsync(Guid domain, string target, CancellationToken cancellationToken) => Get(domain).ExportDiskAsync(target, cancellationToken);
+    public Task<DiskExport> ExportDiskAsync(Guid domain, string target, bool evenOff, CancellationToken cancellationToken) => Get(domain).ExportDiskAsync(target, cancellationToken);
 
     /// <inheritdoc/>
     public Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken) => Get(domain).FindBlockJobAsync(target, cancellationToken);

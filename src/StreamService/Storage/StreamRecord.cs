@@ -19,6 +19,10 @@ public sealed class StreamRecord
     public required StreamEngine? EngineAsked { get; init; }
 
     public required StreamOrder Order { get; init; }
+
+    /// <summary>Begun while the domain was shut off.</summary>
+    public required bool Offline { get; init; }
+
     public required DateTimeOffset CreatedAt { get; init; }
 
     /// <summary>The Idempotency-Key it was started with.</summary>
@@ -66,6 +70,7 @@ public sealed class StreamRecord
             OnError = status.Spec.OnError,
             EngineAsked = status.Spec.Engine,
             Order = status.Spec.Order,
+            Offline = status.Spec.Offline,
             CreatedAt = status.CreatedAt,
             IdempotencyKey = idempotencyKey,
         };
@@ -102,7 +107,7 @@ public sealed class StreamRecord
         DomainName,
         Size,
         Mode,
-        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, EngineAsked, Order) { TargetLatencyMs = TargetLatencyMs, MinBandwidth = MinBandwidth },
+        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, EngineAsked, Order) { TargetLatencyMs = TargetLatencyMs, MinBandwidth = MinBandwidth, Offline = Offline },
         Engine,
         EngineReason,
         State,

@@ -54,8 +54,7 @@ internal static class DiskFinalizer
     {
         var domain = await hypervisor.FindDomainAsync(disk.Domain.ToString(), cancellationToken)
             ?? throw new DomainNotFoundException(disk.Domain.ToString());
-        if (!domain.IsActive)
-            throw new DomainNotRunningException(domain.Name);
-        return domain.FindDisk(disk.Target) ?? throw new DiskNotFoundException(domain.Name, disk.Target);
+        var found = domain.FindDisk(disk.Target) ?? throw new DiskNotFoundException(domain.Name, disk.Target);
+        return domain.IsActive || found.OpensOffline ? found : throw new DomainNotRunningException(domain.Name, found.OfflineObstacle);
     }
 }

@@ -123,7 +123,7 @@ internal sealed class NativeRun(IHypervisor hypervisor, DiskAddress disk, Stream
     {
         try
         {
-            return await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, cancellationToken);
+            return await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, spec.Offline, cancellationToken);
         }
         catch (ExportUnavailableException)
         {

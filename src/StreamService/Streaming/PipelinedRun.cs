@@ -61,7 +61,7 @@ internal sealed class PipelinedRun(
     /// <exception cref="NbdException">The connection to QEMU broke.</exception>
     public async Task RunAsync(Func<Task> finalizing, CancellationToken cancellationToken)
     {
-        await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, cancellationToken);
+        await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, _spec.Offline, cancellationToken);
         await using var connection = await export.ConnectAsync(cancellationToken);
         var populator = _populator = new Populator(connection, export.Warm, pace, time);
         populator.SetWindow(AdaptiveController.Unknown.Window);

@@ -22,6 +22,9 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
     /// <summary>How long a disk's connection stays after its last step.</summary>
     private static readonly TimeSpan KeepWarm = TimeSpan.FromSeconds(10);
 
+    /// <summary>The same where the domain is shut off, and cannot be started meanwhile.</summary>
+    private static readonly TimeSpan KeepWarmOffline = TimeSpan.FromSeconds(2);
+
     /// <summary>The first look for the next unit goes so far; each further one eight times as far.</summary>
     private const long LookAhead = 4L << 20;
 
@@ -33,6 +36,8 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
         public DiskExport? Export { get; set; }
         public long UsedAt { get; set; }
         public long Populated { get; set; }
+        public bool Offline { get; set; }
+        public TimeSpan KeepWarm => Offline ? KeepWarmOffline : SectorStepper.KeepWarm;
     }
 
     /// <summary>Streams what lies only in the backing chain within the clusters that the range touches.</summary>
@@ -42,6 +47,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
     public async Task<StepResult> StepAsync(IHypervisor hypervisor, DiskAddress disk, DiskInfo info, int baseDepth, long offset, long length, CancellationToken cancellationToken)
     {
         var session = _sessions.GetOrAdd(disk, _ => new Session());
+        session.Offline = info.OpensOffline;
         var nbd = (await ConnectAsync(session, hypervisor, disk, cancellationToken)).Warm;
         var size = nbd.Export.Size;
         var cluster = info.ClusterSize ?? 1;
@@ -81,17 +87,35 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
     /// <summary>Bytes that steps of this service brought into the disk so far.</summary>
     public long BytesPopulated(DiskAddress disk) => _sessions.TryGetValue(disk, out var session) ? session.Populated : 0;
 
+    /// <summary>Gives a disk's connection back at once.</summary>
+    public async Task GiveBackAsync(DiskAddress disk)
+    {
+        if (!_sessions.TryGetValue(disk, out var session))
+            return;
+        await session.Gate.WaitAsync();
+        try
+        {
+            if (session.Export is { } export)
+                await export.DisposeAsync();
+            session.Export = null;
+        }
+        finally
+        {
+            session.Gate.Release();
+        }
+    }
+
     /// <summary>Gives back the connections of disks that nobody steps any more.</summary>
     public async Task SweepAsync()
     {
         foreach (var session in _sessions.Values)
         {
-            if (time.GetElapsedTime(session.UsedAt) < KeepWarm)
+            if (time.GetElapsedTime(session.UsedAt) < session.KeepWarm)
                 continue;
             await session.Gate.WaitAsync();
             try
             {
-                if (time.GetElapsedTime(session.UsedAt) < KeepWarm)
+                if (time.GetElapsedTime(session.UsedAt) < session.KeepWarm)
                     continue;
                 if (session.Export is { } export)
                     await export.DisposeAsync();
@@ -123,7 +147,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
             if (session.Export is { } broken)
                 await broken.DisposeAsync();
             session.Export = null;
-            return session.Export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, cancellationToken);
+            return session.Export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, evenOff: session.Offline, cancellationToken);
         }
         finally
         {

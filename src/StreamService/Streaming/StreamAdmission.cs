@@ -8,7 +8,7 @@ public enum StreamRefusal
     /// <summary>The disk has a stream job that is not over.</summary>
     StreamActive,
 
-    /// <summary>No QEMU process holds the disk.</summary>
+    /// <summary>No QEMU process holds the disk, and its image cannot be opened without one.</summary>
     DomainNotRunning,
 
     /// <summary>The guest cannot write the disk, so nothing can be populated.</summary>
@@ -49,8 +49,8 @@ public static class StreamAdmission
     {
         if (streamActive)
             throw Refused(StreamRefusal.StreamActive, $"Disk '{disk.Target}' of domain '{domain.Name}' is being streamed already.");
-        if (!domain.IsActive)
-            throw Refused(StreamRefusal.DomainNotRunning, $"Domain '{domain.Name}' is not running.");
+        if (!domain.IsActive && !disk.OpensOffline)
+            throw Refused(StreamRefusal.DomainNotRunning, new DomainNotRunningException(domain.Name, disk.OfflineObstacle).Message);
         if (disk.ReadOnly)
             throw Refused(StreamRefusal.DiskReadOnly, $"Disk '{disk.Target}' of domain '{domain.Name}' is read-only.");
         if (disk.BackingChain.Count == 0)

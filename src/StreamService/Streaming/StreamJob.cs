@@ -178,7 +178,8 @@ public sealed class StreamJob
         {
             return null;
         }
-        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException or DomainNotFoundException or DiskNotFoundException)
+        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException
+            or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
         {
             return exception;
         }

@@ -43,6 +43,7 @@ public sealed class StreamManager(
         if (idempotencyKey is not null && await store.FindByIdempotencyKeyAsync(idempotencyKey, cancellationToken) is { } begun)
             return await FindAsync(begun, cancellationToken);
 
+        spec = spec with { Offline = !domain.IsActive };
         var streamActive = FindActive(address) is not null;
         var blockJob = streamActive || !domain.IsActive ? null : await hypervisor.FindBlockJobAsync(domain.Id, disk.Target, cancellationToken);
         StreamAdmission.Check(domain, disk, spec.Base, streamActive, blockJob);
@@ -76,7 +77,7 @@ public sealed class StreamManager(
     {
         var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
         // A caller whose last answer was lost asks again, and is told again that it has arrived.
-        if (domain.IsActive && disk.BackingChain.Count == 0 && @base is null
+        if ((domain.IsActive || disk.OpensOffline) && disk.BackingChain.Count == 0 && @base is null
             && await store.FindLatestAsync(address, cancellationToken) is { Mode: StreamMode.Single, State: StreamState.Completed } done)
             return new StepResult(done.Size, done.Size, Populated: 0, Remaining: false);
         StreamAdmission.Check(domain, disk, @base, streamActive: false, blockJob: null);
@@ -244,6 +245,9 @@ public sealed class StreamManager(
                 streamed, BytesDurable: streamed, BytesRemaining: 0, BytesPerSecond: 0, Reason: null, Error: null,
                 CreatedAt: now, StartedAt: now, UpdatedAt: done, FinishedAt: done, (latest?.Generation ?? 0) + 1);
             await store.AddAsync(status, idempotencyKey: null, CancellationToken.None);
+            // Its image, where that was opened here, is free before the caller hears of it.
+            if (!domain.IsActive)
+                await stepper.GiveBackAsync(address);
             Publish(status, stateChanged: true);
         }
         finally

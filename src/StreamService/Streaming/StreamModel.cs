@@ -132,6 +132,12 @@ public sealed record StreamSpec(
 
     /// <summary>adaptive: what the guest's load does not push the pace below, in bytes per second; 0: <see cref="AdaptiveController.DefaultFloor"/>.</summary>
     public long MinBandwidth { get; init; }
+
+    /// <summary>
+    /// It was begun while the domain was shut off, and may open the image itself. One that was begun inside a running domain
+    /// must not, or it would keep that domain from being started again.
+    /// </summary>
+    public bool Offline { get; init; }
 }
 
 /// <summary>A change to a stream job; null members stay as they are.</summary>

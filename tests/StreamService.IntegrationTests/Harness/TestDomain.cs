@@ -54,7 +54,8 @@ internal sealed class TestDomain : IAsyncDisposable
     /// <param name="readOnlyDisk">Whether the domain has a second disk, <c>vdb</c>, an overlay on the same base that the guest cannot write.</param>
     /// <param name="baseUri">Serve the base through this URI instead of from its file; "{0}" is the file.</param>
     /// <param name="kind">Who runs it.</param>
-    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null, bool readOnlyDisk = false, DomainKind kind = DomainKind.Libvirt)
+    /// <param name="spellOut">Whether the definition spells the chain out, which must be the base alone.</param>
+    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null, bool readOnlyDisk = false, DomainKind kind = DomainKind.Libvirt, bool spellOut = false)
     {
         if (kind == DomainKind.Libvirt)
             Requires.Libvirt();
@@ -70,7 +71,7 @@ internal sealed class TestDomain : IAsyncDisposable
             if (readOnlyDisk)
                 await OverlayAsync("qcow2", domain.ReadOnlyDisk, domain.Chain[^1], "raw", size);
             if (kind == DomainKind.Libvirt)
-                await domain.DefineAsync(format, copyOnRead, reconnectDelay, readOnlyDisk);
+                await domain.DefineAsync(format, copyOnRead, reconnectDelay, readOnlyDisk, spellOut);
             else
                 domain._machine = new MonitoredMachine(kind, folder, domain.Disk, format, domain.Id = Guid.NewGuid(), domain.Name, reconnectDelay);
             await domain.StartAsync();
@@ -257,10 +258,14 @@ internal sealed class TestDomain : IAsyncDisposable
     private static Task<string> OverlayAsync(string format, string overlay, string backing, string backingFormat, long size) =>
         Shell.RunAsync("qemu-img", "create", "-q", "-f", format, "-b", backing, "-F", backingFormat, overlay, size.ToString(CultureInfo.InvariantCulture));
 
-    private async Task DefineAsync(string format, bool copyOnRead, int? reconnectDelay, bool readOnlyDisk)
+    private async Task DefineAsync(string format, bool copyOnRead, int? reconnectDelay, bool readOnlyDisk, bool spellOut)
     {
-        // The chain is only spelt out where libvirt could not read all of it from the images themselves.
-        var backing = reconnectDelay is not { } delay ? null : new XElement("backingStore", new XAttribute("type", "network"),
+        // The chain is spelt out where libvirt could not read all of it from the images themselves, and where a test is about that.
+        var backing = spellOut ? new XElement("backingStore", new XAttribute("type", "file"),
+            new XElement("format", new XAttribute("type", "raw")),
+            new XElement("source", new XAttribute("file", Path.Combine(Folder, "base.raw"))),
+            new XElement("backingStore"))
+        : reconnectDelay is not { } delay ? null : new XElement("backingStore", new XAttribute("type", "network"),
             new XElement("format", new XAttribute("type", "raw")),
             new XElement("source", new XAttribute("protocol", "nbd"),
                 new XElement("host", new XAttribute("transport", "unix"), new XAttribute("socket", Path.Combine(Folder, "base.sock"))),

@@ -46,6 +46,20 @@ public sealed class StreamAdmissionTests
         }
     }
 
+    [Theory]
+    [InlineData(true, null, new[] { "/base" }, null)]
+    [InlineData(true, null, new string[0], StreamRefusal.NoBackingImage)]
+    [InlineData(false, "Its chain is spelt out.", new[] { "/base" }, StreamRefusal.DomainNotRunning)]
+    public void Shut_off_domain_is_streamed_where_its_image_can_be_opened(bool opens, string? obstacle, string[] chain, StreamRefusal? expected)
+    {
+        var disk = DiskInfoTests.Disk(false, chain) with { OpensOffline = opens, OfflineObstacle = obstacle };
+        var domain = new DomainInfo(Guid.NewGuid(), "web", "local", DomainState.ShutOff, [disk]);
+        var refused = Record.Exception(() => StreamAdmission.Check(domain, disk, null, streamActive: false, blockJob: null)) as StreamRefusedException;
+        Assert.Equal(expected, refused?.Refusal);
+        if (obstacle is not null)
+            Assert.Contains(obstacle, refused!.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Refused_base_is_answered_with_the_chain_there_is()
     {

@@ -139,6 +139,9 @@ namespace StreamService.Storage.Migrations
                         .HasMaxLength(32)
                         .HasColumnType("TEXT");
 
+                    b.Property<bool>("Offline")
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("OnError")
                         .IsRequired()
                         .HasMaxLength(32)

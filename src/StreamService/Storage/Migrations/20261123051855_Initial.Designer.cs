@@ -11,7 +11,7 @@ using StreamService.Storage;
 namespace StreamService.Storage.Migrations
 {
     [DbContext(typeof(StreamDbContext))]
-    [Migration("20261123004821_Initial")]
+    [Migration("20261123051855_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -141,6 +141,9 @@ namespace StreamService.Storage.Migrations
                         .IsRequired()
                         .HasMaxLength(32)
                         .HasColumnType("TEXT");
+
+                    b.Property<bool>("Offline")
+                        .HasColumnType("INTEGER");
 
                     b.Property<string>("OnError")
                         .IsRequired()

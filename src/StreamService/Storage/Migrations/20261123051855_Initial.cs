@@ -57,6 +57,7 @@ namespace StreamService.Storage.Migrations
                     OnError = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
                     EngineAsked = table.Column<string>(type: "TEXT", maxLength: 32, nullable: true),
                     Order = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
+                    Offline = table.Column<bool>(type: "INTEGER", nullable: false),
                     CreatedAt = table.Column<long>(type: "INTEGER", nullable: false),
                     IdempotencyKey = table.Column<string>(type: "TEXT", nullable: true),
                     Engine = table.Column<string>(type: "TEXT", maxLength: 32, nullable: false),
