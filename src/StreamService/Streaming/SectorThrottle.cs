@@ -6,8 +6,9 @@ namespace StreamService.Streaming;
 /// </summary>
 /// <remarks>
 /// A request may go while the balance is not negative, and is then subtracted from it; so the balance lies between minus
-/// one request and the credit, and request plus credit is the unit. Requests are small when the pace is slow
-/// (some 30 a second) and large when it is fast, where a small unit costs more than it smooths.
+/// one request and the credit, and request plus credit, what is paid back among it, is the unit. What a flush or a busy host
+/// held up for longer than the credit makes up for is paid back at <see cref="CatchUpShare"/> of the pace. Requests are small when the
+/// pace is slow (some 30 a second) and large when it is fast, where a small unit costs more than it smooths.
 /// Only one caller waits at a time; changes come from any thread.
 /// </remarks>
 public sealed class SectorThrottle
@@ -21,11 +22,24 @@ public sealed class SectorThrottle
     // Longer is no pace that anybody waits for; who waits looks again.
     private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(1);
 
+    /// <summary>What was held up is paid back at this part of the pace, in addition to it; not where the pace is fast.</summary>
+    private const double CatchUpShare = 0.03;
+
+    /// <summary>The span of which the bound is told: what is paid back within it comes off the credit.</summary>
+    private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>What the credit must make up for in any case.</summary>
+    private static readonly TimeSpan LateTimer = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>What was held up for longer is not paid back: the stream was idle, or its source slow.</summary>
+    private static readonly TimeSpan LongestArrears = TimeSpan.FromMilliseconds(200);
+
     private readonly TimeProvider _time;
     private readonly Lock _lock = new();
     private readonly int _clusterSize;
     private long _bytesPerSecond;
     private double _balance;
+    private double _arrears;
     private long _accountedAt;
     private TaskCompletionSource _changed = NewSignal();
 
@@ -58,6 +72,7 @@ public sealed class SectorThrottle
                     _balance = Math.Max(_balance, -(double)RequestSize(value));
                 if (value == 0)
                     _balance = 0;
+                _arrears = 0;
                 _bytesPerSecond = value;
                 (changed, _changed) = (_changed, NewSignal());
             }
@@ -116,7 +131,15 @@ public sealed class SectorThrottle
             var request = RequestSize(_bytesPerSecond);
             // At a slow pace a full request of credit could send two within a moment; 50 ms of pace cannot.
             var credit = Math.Min(request, _bytesPerSecond * 0.05);
-            _balance = Math.Min(credit, _balance + _bytesPerSecond * _time.GetElapsedTime(_accountedAt, now).TotalSeconds);
+            // At a fast pace the credit is some milliseconds, and late timers need them all.
+            var spare = Math.Max(0, credit - _bytesPerSecond * LateTimer.TotalSeconds);
+            var catchUp = Math.Min(CatchUpShare, spare / (_bytesPerSecond * Moment.TotalSeconds));
+            credit -= _bytesPerSecond * catchUp * Moment.TotalSeconds;
+            var due = _bytesPerSecond * _time.GetElapsedTime(_accountedAt, now).TotalSeconds;
+            var back = Math.Min(_arrears, due * catchUp);
+            var balance = _balance + due + back;
+            _balance = Math.Min(credit, balance);
+            _arrears = Math.Min(_arrears - back + balance - _balance, _bytesPerSecond * LongestArrears.TotalSeconds);
         }
         _accountedAt = now;
     }

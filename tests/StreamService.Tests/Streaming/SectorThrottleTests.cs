@@ -63,6 +63,28 @@ public sealed class SectorThrottleTests
         AssertBound(sent, 2.0 * throttle.NextRequestSize, _ => 10 * MiB);
     }
 
+    [Theory]
+    [InlineData(256 * KiB)]
+    [InlineData(10 * MiB)]
+    public async Task What_a_flush_holds_up_every_few_seconds_is_made_up_for(long pace)
+    {
+        var clock = new LateClock(new Random(4));
+        var throttle = new SectorThrottle(pace, (int)(64 * KiB), clock);
+        var sent = new List<(TimeSpan At, long Bytes)>();
+        var flushAt = TimeSpan.FromSeconds(5);
+        while (clock.Now < TimeSpan.FromSeconds(100))
+        {
+            await throttle.WaitAsync(throttle.NextRequestSize, CancellationToken.None);
+            sent.Add((clock.Now, throttle.NextRequestSize));
+            if (clock.Now < flushAt)
+                continue;
+            clock.Advance(TimeSpan.FromMilliseconds(180));
+            flushAt += TimeSpan.FromSeconds(5);
+        }
+        AssertBound(sent, throttle.NextRequestSize + Math.Min(throttle.NextRequestSize, pace * 0.05), _ => pace);
+        Assert.InRange(sent.Sum(request => request.Bytes) / clock.Now.TotalSeconds / pace, 0.99, 1.01);
+    }
+
     [Fact]
     public async Task Changes_up_and_down_keep_the_bound_of_the_paces_that_were_in_force()
     {
