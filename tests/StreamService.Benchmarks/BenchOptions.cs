@@ -26,7 +26,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
           --rounds N        each is measured N times, the median counts (3)
           --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
           --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file)
-          --paces LIST      KiB per second (64,1024,10240,51200,204800)
+          --paces LIST      KiB per second (pace: 64,1024,10240,51200,204800; fairness: 10240,51200,102400)
           --count N         daemons (200)
         Images go to TMPDIR, or else to /var/tmp.
         """;
@@ -51,7 +51,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
             Rounds: 3,
             Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
             Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : ["file"],
-            Paces: [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
+            Paces: what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
             Count: 200);
         for (var i = 1; i < args.Length; i += 2)
         {

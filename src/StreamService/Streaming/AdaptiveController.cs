@@ -58,8 +58,8 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     public const double LargestLearnedTargetMs = 5;
 
     /// <summary>
-    /// How much slower than alone the guest may be where no target is given. Means are compared: its 99th percentile is one
-    /// small unit's time above its own at any pace, see README, "What the guest feels".
+    /// How much slower than alone the guest may be where no target is given. Means are compared; what keeps the 99th percentile
+    /// is <see cref="SharedTime"/>.
     /// </summary>
     public const double LearnedSlowdown = 1.25;
 
@@ -84,6 +84,16 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     /// </summary>
     public const double KindShare = 0.15;
 
+    /// <summary>
+    /// In learned mode a request of ours and an operation of the guest's are under way at the same time for this part of the time
+    /// at the most: so few of its operations meet one that its 99th percentile stays its own. A guest that seldom works has much
+    /// time for a stream, one that never rests has little; see README, "What the guest feels".
+    /// </summary>
+    public const double SharedTime = 0.05;
+
+    /// <summary>How long a small request is in the guest's way at the most: the rest is waiting for its source. In milliseconds.</summary>
+    private const double LongestEncounterMs = 0.5;
+
     /// <summary>So many times the target is more than noise: the pace is halved at once.</summary>
     private const double Gross = 3;
 
@@ -92,6 +102,9 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
 
     /// <summary>Operations that tell a mean.</summary>
     private const int EnoughOperations = 8;
+
+    /// <summary>How much of what was known of the guest's busy time a tick leaves: bursts are longer than ticks.</summary>
+    private const double BusyKept = 0.8;
 
     private static readonly TimeSpan PaceKept = TimeSpan.FromSeconds(30);
 
@@ -114,6 +127,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     private readonly LatencyMean _expected = new(keep: 0.85);
     private readonly LatencyMean _perByte = new(keep: 0.9);
     private double? _lastTick;
+    private double _busy = 1;
 
     /// <summary>What is right before the guest was seen twice: next to nothing, for it may be at work.</summary>
     public static AdaptivePace Unknown { get; } = new(new PopulateWindow(1, SmallUnit), 0, "looking whether the guest is at work");
@@ -134,6 +148,8 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         var first = _seen is null;
         var seconds = first ? 0 : time.GetElapsedTime(_seenAt, timestamp).TotalSeconds;
         var achieved = seconds > 0 ? (work.Bytes - _workBefore.Bytes) / seconds : 0;
+        if (seconds > 0)
+            _busy = Math.Min(1, _busy * BusyKept + (1 - BusyKept) * (reads.Time + writes.Time + (io.Flushes - before.Flushes).Time).TotalSeconds / seconds);
         if (_width == 1 && _window.InFlight == 1)
             _perByte.Add(work.Bytes - _workBefore.Bytes, (work.RequestTime - _workBefore.RequestTime).TotalMilliseconds);
         (_seen, _seenAt, _workBefore) = (io, timestamp, work);
@@ -253,13 +269,24 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
 
     private AdaptivePace Present()
     {
-        var ceiling = Limits.Bandwidth > 0 ? Limits.Bandwidth : LargestPace;
+        double ceiling = Limits.Bandwidth > 0 ? Limits.Bandwidth : LargestPace;
         double floor = Limits.MinBandwidth > 0 ? Limits.MinBandwidth : DefaultFloor;
+        var shared = SharedPace();
         if (Limits.TargetLatencyMs is null && _perByte.Mean is { } perByte and > 0)
-            floor = Math.Max(floor, KindShare * 1000 / perByte);
+            floor = Math.Max(floor, Math.Min(shared, KindShare * 1000 / perByte));
         floor = Math.Min(floor, ceiling);
-        _pace = Math.Clamp(_pace, floor, ceiling);
-        return new AdaptivePace(_window = Window(), (long)_pace, Describe(_present.Mean, Target()));
+        _pace = Math.Clamp(_pace, floor, Math.Max(floor, Math.Min(ceiling, shared)));
+        return new AdaptivePace(_window = Window(), (long)_pace, _pace < shared ? Describe(_present.Mean, Target()) : DescribeBusy());
+    }
+
+    /// <summary>The pace at which a request meets the guest for <see cref="SharedTime"/>, in bytes per second.</summary>
+    private double SharedPace()
+    {
+        if (Limits.TargetLatencyMs is not null)
+            return double.PositiveInfinity;
+        var unit = Math.Max(SmallUnit, Limits.ClusterSize);
+        var encounter = Math.Min(LongestEncounterMs, _perByte.Mean is { } perByte and > 0 ? perByte * unit : LongestEncounterMs);
+        return SharedTime / Math.Max(_busy, SharedTime) * unit / encounter * 1000;
     }
 
     /// <summary>The mean latency to stay under, in milliseconds.</summary>
@@ -290,6 +317,8 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         return latency is not { } present ? $"the guest is at work: {pace}"
             : string.Create(CultureInfo.InvariantCulture, $"guest latency {present:0.0#} ms {(present > target ? "over" : "under")} {target:0.0#} ms: {pace}");
     }
+
+    private string DescribeBusy() => string.Create(CultureInfo.InvariantCulture, $"the guest is at work {_busy * 100:0} % of the time: {Pace(_pace)}");
 
     private static string Pace(double bytesPerSecond) => bytesPerSecond >= 10 << 20
         ? string.Create(CultureInfo.InvariantCulture, $"{bytesPerSecond / (1 << 20):0} MiB/s")

@@ -29,12 +29,16 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     private Exception? _fault;
     private int _inFlight;
     private long _bytesInFlight;
+    private long _bytesSent;
     private long _bytesStreamed;
     private long _requestTime;
     private long _lastCompletion = time.GetTimestamp();
 
     /// <summary>Bytes that its requests brought into the overlay.</summary>
     public long BytesStreamed => Interlocked.Read(ref _bytesStreamed);
+
+    /// <summary>Bytes that its requests asked for, answered or not.</summary>
+    public long BytesSent => Interlocked.Read(ref _bytesSent);
 
     /// <summary>The sum of the times that its requests took: over a span of time, how many were in flight on average.</summary>
     public TimeSpan RequestTime => time.GetElapsedTime(0, Interlocked.Read(ref _requestTime));
@@ -112,6 +116,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
             if (paced)
                 await throttle.WaitAsync(length, cancellationToken);
             cancellationToken.ThrowIfCancellationRequested();
+            Interlocked.Add(ref _bytesSent, length);
             Interlocked.Add(ref _bytesInFlight, length);
             if (Interlocked.Increment(ref _inFlight) == 1)
                 Interlocked.Exchange(ref _lastCompletion, time.GetTimestamp());

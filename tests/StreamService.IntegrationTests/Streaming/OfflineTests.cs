@@ -154,6 +154,56 @@ public sealed class OfflineTests(SharedService shared)
         Assert.False((await DiskAsync(service, domain)).GetProperty("streamable").GetBoolean());
     }
 
+    [Theory]
+    [InlineData("stop", "waiting")]
+    [InlineData("report", "failed")]
+    public async Task Image_that_another_QEMU_holds_is_left_to_it(string onError, string state)
+    {
+        await using var domain = await ShutOffAsync();
+        var service = await shared.StartedAsync();
+        using (var holder = Process.Start(new ProcessStartInfo("qemu-storage-daemon", ["--blockdev", $"driver=qcow2,node-name=held,file.driver=file,file.filename={domain.Disk}",
+            "--nbd-server", $"addr.type=unix,addr.path={domain.Disk}.sock", "--export", "type=nbd,id=e,node-name=held,writable=on", "--pidfile", $"{domain.Disk}.pid"]))!)
+            try
+            {
+                await Shell.WaitForAsync("the other QEMU to hold the image", () => Task.FromResult(File.Exists($"{domain.Disk}.pid")));
+                await service.StartStreamAsync(domain, new { mode = "full", onError });
+                await service.WaitForAsync(domain, state, status => status.GetProperty("state").GetString() == state
+                    && status.ToString().Contains("lock", StringComparison.Ordinal));
+                Assert.Equal([holder.Id], FindDaemons(domain));
+            }
+            finally
+            {
+                holder.Kill();
+                await holder.WaitForExitAsync();
+            }
+        await domain.AssertIntactAsync();
+        if (state == "waiting")
+            await service.WaitForStateAsync(domain, "completed");
+        else
+        {
+            await service.StartStreamAsync(domain);
+            await service.WaitForStateAsync(domain, "completed");
+        }
+        Assert.Null(await domain.BackingFileAsync());
+        await domain.AssertIntactAsync();
+    }
+
+    [Fact]
+    public async Task Service_that_stops_in_order_frees_the_image()
+    {
+        await using var domain = await ShutOffAsync();
+        await using var service = await ServiceProcess.StartAsync();
+        await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 4 * MiB });
+        await service.WaitForAsync(domain, "progress", status => status.GetProperty("bytesStreamed").GetInt64() > 2 * MiB);
+
+        await service.StopAsync();
+
+        Assert.Empty(FindDaemons(domain));
+        await domain.StartAsync();
+        await domain.StopAsync();
+        await domain.AssertIntactAsync();
+    }
+
     private async Task<TestDomain> ShutOffAsync(string format = "qcow2")
     {
         var domain = await TestDomain.StartAsync(format);

@@ -8,8 +8,9 @@ namespace StreamService.Streaming.Budgets;
 /// as on a busy host, does not lose its share for that.
 /// </summary>
 /// <remarks>
-/// What a member leaves unused goes to the others at once: who asks for nothing is not in line. In any window of time no more
-/// than the pace times that window, one request, and <see cref="Credit"/> plus <see cref="CatchUp"/> goes out.
+/// What a member leaves unused goes to the others at once: who asks for nothing is not in line. In any <see cref="Window"/> no more
+/// goes out than the pace times that window, <see cref="LateTimer"/> and <see cref="Credit"/>; only where requests are large against
+/// it the last may go beyond, or a slow pace would never be reached.
 /// Not safe for several threads; <see cref="Budget"/> holds the lock.
 /// </remarks>
 internal sealed class FairQueue
@@ -17,14 +18,11 @@ internal sealed class FairQueue
     /// <summary>How much of the pace an idle queue may have saved: what a timer that fires late needs to be made up for.</summary>
     public static readonly TimeSpan Credit = TimeSpan.FromMilliseconds(5);
 
-    /// <summary>
-    /// What late timers cost beyond the credit is paid back at this part of the pace, slowly enough that no window of 200 ms
-    /// shows more of it than <see cref="CatchUp"/>.
-    /// </summary>
+    /// <summary>What late timers cost beyond the credit is paid back at this part of the pace, as far as the window has room.</summary>
     private const double CatchUpShare = 0.02;
 
-    /// <summary>The most that paying back adds to any 200 ms.</summary>
-    public static readonly TimeSpan CatchUp = TimeSpan.FromMilliseconds(200 * CatchUpShare);
+    /// <summary>The span of time in which the pace is not exceeded.</summary>
+    public static readonly TimeSpan Window = TimeSpan.FromMilliseconds(200);
 
     /// <summary>What is owed beyond this was not lateness but a machine that stood still.</summary>
     private static readonly TimeSpan LongestArrears = TimeSpan.FromMilliseconds(250);
@@ -32,8 +30,17 @@ internal sealed class FairQueue
     /// <summary>How long after its turn a member's request may come without loss; at most twice as long.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>A request up to this part of a window's bytes waits until the window has room for all of it.</summary>
+    private const double SmallRequest = 0.01;
+
+    /// <summary>A timer this late is no reason to let less go in the next window; the present one holds so much more.</summary>
+    public static readonly TimeSpan LateTimer = TimeSpan.FromMilliseconds(2);
+
     private readonly TimeProvider _time;
     private readonly SortedSet<FairRequest> _line = new(FairRequest.InOrder);
+    private readonly Queue<(long At, int Bytes)> _gone = new();
+    private long _bytesGone;
+    private long _dueAt;
     private long _bytesPerSecond;
     private double _balance;
     private double _arrears;
@@ -109,17 +116,42 @@ internal sealed class FairQueue
     public TimeSpan? Serve(ICollection<FairRequest> granted)
     {
         Account();
-        while (_line.Count > 0 && (_bytesPerSecond == 0 || _balance >= 0))
+        while (_line.Count > 0 && (_bytesPerSecond == 0 || (_balance >= 0 && HasRoom)))
         {
             var request = _line.Min!;
             _line.Remove(request);
             request.Member.Pending = null;
             _virtualTime = Math.Max(_virtualTime, request.StartTag);
             if (_bytesPerSecond > 0)
+            {
                 _balance -= request.Bytes;
+                Record(request.Bytes);
+            }
             granted.Add(request);
         }
-        return _line.Count == 0 ? null : TimeSpan.FromSeconds(-_balance / _bytesPerSecond);
+        if (_line.Count == 0)
+            return null;
+        var wait = TimeSpan.FromSeconds(Math.Max(0, -_balance / _bytesPerSecond));
+        return HasRoom ? wait : TimeSpan.FromTicks(Math.Max(wait.Ticks, (Window - _time.GetElapsedTime(_gone.Peek().At, _accountedAt)).Ticks + 1));
+    }
+
+    /// <summary>Keeps in mind that it went, when it was due: else each late timer would lose its time for ever.</summary>
+    private void Record(int bytes)
+    {
+        var at = Math.Clamp(_dueAt, _accountedAt - (long)(LateTimer.TotalSeconds * _time.TimestampFrequency), _accountedAt);
+        _dueAt = at + (long)(bytes * (double)_time.TimestampFrequency / _bytesPerSecond);
+        _gone.Enqueue((at, bytes));
+        _bytesGone += bytes;
+    }
+
+    private bool HasRoom
+    {
+        get
+        {
+            var room = (_bytesPerSecond * Window.TotalSeconds) - _bytesGone;
+            var next = _line.Min!.Bytes;
+            return room >= next || _bytesGone == 0 || (room > 0 && next > _bytesPerSecond * Window.TotalSeconds * SmallRequest);
+        }
     }
 
     private double LateVirtualTime()
@@ -141,6 +173,8 @@ internal sealed class FairQueue
         var now = _time.GetTimestamp();
         var seconds = _time.GetElapsedTime(_accountedAt, now).TotalSeconds;
         _accountedAt = now;
+        while (_gone.TryPeek(out var oldest) && _time.GetElapsedTime(oldest.At, now) > Window)
+            _bytesGone -= _gone.Dequeue().Bytes;
         if (_bytesPerSecond == 0)
             return;
         var due = _bytesPerSecond * seconds;

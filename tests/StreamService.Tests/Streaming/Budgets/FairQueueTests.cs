@@ -150,8 +150,9 @@ public sealed class FairQueueTests
         public TimeSpan Lateness { get; init; }
         public long Total { get; private set; }
 
-        /// <summary>How much more than the pace may go out within 200 ms: one request, the credit, what is caught up.</summary>
-        public static double Unit(long pace) => SectorThrottle.RequestSizeFor(pace, Cluster) + pace * (FairQueue.Credit + FairQueue.CatchUp).TotalSeconds;
+        /// <summary>How much more than the pace may go out within 200 ms: what late timers held up, what was saved, and one request where that is large.</summary>
+        public static double Unit(long pace) => pace * (FairQueue.LateTimer + FairQueue.Credit).TotalSeconds
+            + (SectorThrottle.RequestSizeFor(pace, Cluster) is var request && request <= pace * FairQueue.Window.TotalSeconds / 100 ? 0 : request);
 
         public Member Add(int weight)
         {
