@@ -122,3 +122,8 @@ function fault(value: unknown): string {
   const where = pointer ?? member;
   return typeof where === 'string' && where !== '' ? `${where.replace(/^#?\//, '')}: ${text}` : text;
 }
+
+/** A name of the API as words: `shutOff` is "shut off". */
+export function formatWords(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  formatBandwidth, formatBytes, formatDuration, formatPercent, formatSize, formatTime, mebibytesToBandwidth, problemFaults, splitPath,
+  formatBandwidth, formatBytes, formatDuration, formatPercent, formatSize, formatTime, formatWords, mebibytesToBandwidth, problemFaults, splitPath,
 } from '../src/format.ts';
 
 test('sizes are binary, with three significant digits', () => {
@@ -17,6 +17,11 @@ test('round sizes lose their zeros, others keep what they say', () => {
   assert.equal(formatSize(64 * 1024), '64 KiB');
   assert.equal(formatSize(1.5 * 1024 ** 3), '1.5 GiB');
   assert.equal(formatSize(200 * 1024), '200 KiB');
+});
+
+test('names of the API become words', () => {
+  assert.equal(formatWords('running'), 'running');
+  assert.equal(formatWords('shuttingDown'), 'shutting down');
 });
 
 test('a bandwidth of 0 is unlimited', () => {

@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { repeat } from 'lit-html/directives/repeat.js';
-import { formatPercent, formatSize } from '../format.ts';
+import { formatPercent, formatSize, formatWords } from '../format.ts';
 import type { Disk, Domain, StreamStatus } from '../model.ts';
 import { diskKey, isFinished, progress } from '../streams.ts';
 import { chain, layersOf } from './chain.ts';
@@ -38,7 +38,7 @@ function domainCard(context: Context, domain: Domain, streams: Streams): Templat
       <div class="card-head">
         <h3>${domain.name}</h3>
         <span class="muted">on ${domain.host}</span>
-        ${badge(running ? 'good' : 'calm', capitalize(domain.state), 'domain-state')}
+        ${badge(running ? 'good' : 'calm', capitalize(formatWords(domain.state)), 'domain-state')}
       </div>
       ${domain.disks.length === 0
         ? html`<p class="muted">No disk.</p>`
@@ -81,7 +81,7 @@ function diskAction(context: Context, domain: Domain, disk: Disk, stream: Stream
   }
   const text = layersOf(disk).length > 1 ? 'Not streamable now' : 'Independent';
   const title = layersOf(disk).length > 1
-    ? 'Only a writable disk of a running domain can be streamed.'
+    ? 'Only a writable disk can be streamed, of a domain that runs or whose image the service can open.'
     : 'The disk has no backing image: nothing is left to stream.';
   return html`<span class="muted" data-testid="disk-note" title=${title}>${text}</span>`;
 }
