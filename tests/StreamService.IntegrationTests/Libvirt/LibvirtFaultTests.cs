@@ -4,6 +4,7 @@ using StreamService.Qemu.Libvirt;
 namespace StreamService.IntegrationTests.Libvirt;
 
 /// <summary>A daemon that is not there, does not answer, or goes away.</summary>
+[Trait("Category", "Slow")]
 public sealed class LibvirtFaultTests
 {
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);

@@ -10,8 +10,8 @@ public sealed class FullStreamTests(SharedService shared)
     [InlineData("qcow2", false)]
     [InlineData("qcow2", true)]
     [InlineData("qed", false)]
-    [InlineData("qcow2", false, DomainKind.Qemu)]
-    [InlineData("qed", false, DomainKind.Qemu)]
+    [InlineData("qcow2", false, DomainKind.Qemu, Traits = ["Category", "Slow"])]
+    [InlineData("qed", false, DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData("qcow2", false, DomainKind.StorageDaemon)]
     [InlineData("qed", false, DomainKind.StorageDaemon)]
     public async Task Three_layer_chain_becomes_independent_and_equals_what_the_guest_saw(string format, bool copyOnRead, DomainKind kind = DomainKind.Libvirt)
@@ -35,7 +35,7 @@ public sealed class FullStreamTests(SharedService shared)
 
     [Theory]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task Bytes_streamed_are_the_data_of_the_chain_without_holes_and_without_what_the_guest_wrote(DomainKind kind)
     {
@@ -53,7 +53,7 @@ public sealed class FullStreamTests(SharedService shared)
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData("qcow2", DomainKind.StorageDaemon)]
     public async Task Base_stays_and_nothing_below_it_is_brought_in(string format, DomainKind kind = DomainKind.Libvirt)
     {
@@ -73,7 +73,7 @@ public sealed class FullStreamTests(SharedService shared)
 
     [Theory]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task Guest_writes_and_discards_during_the_stream_survive_it(DomainKind kind)
     {
@@ -92,7 +92,7 @@ public sealed class FullStreamTests(SharedService shared)
 
     [Theory]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task Paused_stream_rests_flushed_and_resumes_and_a_cancelled_one_is_gone_on_from(DomainKind kind)
     {
@@ -127,8 +127,9 @@ public sealed class FullStreamTests(SharedService shared)
     }
 
     [Theory]
+    [Trait("Category", "Slow")]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task NBD_server_of_QEMU_is_given_back_after_the_stream(DomainKind kind)
     {
@@ -153,6 +154,7 @@ public sealed class FullStreamTests(SharedService shared)
     }
 
     [Fact]
+    [Trait("Category", "Slow")]
     public async Task Disks_of_one_domain_stream_side_by_side_over_the_one_NBD_server()
     {
         await using var domain = await TestDomain.StartAsync(size: 32 << 20, middle: false);

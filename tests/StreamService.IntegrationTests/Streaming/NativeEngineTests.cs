@@ -5,6 +5,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>The hypervisor's own job does the work: asked for, or because the disk cannot be exported.</summary>
+[Trait("Category", "Slow")]
 public sealed class NativeEngineTests(SharedService shared)
 {
     private const long MiB = 1 << 20;

@@ -8,6 +8,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>Domains that are shut off: the service opens their images itself.</summary>
+[Trait("Category", "Slow")]
 public sealed class OfflineTests(SharedService shared)
 {
     private const long MiB = 1 << 20;

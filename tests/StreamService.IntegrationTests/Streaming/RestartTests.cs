@@ -5,6 +5,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>The service ends in mid-stream, in whatever way, and starts again.</summary>
+[Trait("Category", "Slow")]
 public sealed class RestartTests
 {
     [Theory]

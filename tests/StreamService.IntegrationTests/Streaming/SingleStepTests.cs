@@ -14,7 +14,7 @@ public sealed class SingleStepTests(SharedService shared)
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData("qcow2", DomainKind.StorageDaemon)]
     public async Task Half_a_kilobyte_populates_exactly_the_one_cluster_it_lies_in(string format, DomainKind kind = DomainKind.Libvirt)
     {
@@ -34,7 +34,7 @@ public sealed class SingleStepTests(SharedService shared)
 
     [Theory]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task A_range_that_straddles_clusters_populates_all_that_it_touches(DomainKind kind)
     {
@@ -48,7 +48,7 @@ public sealed class SingleStepTests(SharedService shared)
 
     [Theory]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task Ends_and_edges_of_the_disk_answer_as_the_contract_says(DomainKind kind)
     {
@@ -73,7 +73,7 @@ public sealed class SingleStepTests(SharedService shared)
     [Theory]
     [InlineData("qcow2")]
     [InlineData("qed")]
-    [InlineData("qcow2", DomainKind.Qemu)]
+    [InlineData("qcow2", DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData("qcow2", DomainKind.StorageDaemon)]
     public async Task Whoever_follows_the_offset_arrives_and_guest_writes_survive(string format, DomainKind kind = DomainKind.Libvirt)
     {
@@ -103,7 +103,7 @@ public sealed class SingleStepTests(SharedService shared)
 
     [Theory]
     [InlineData(DomainKind.Libvirt)]
-    [InlineData(DomainKind.Qemu)]
+    [InlineData(DomainKind.Qemu, Traits = ["Category", "Slow"])]
     [InlineData(DomainKind.StorageDaemon)]
     public async Task Steps_work_beside_a_full_stream(DomainKind kind)
     {

@@ -3,6 +3,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>The backing image is on another host, over NBD, and goes away.</summary>
+[Trait("Category", "Slow")]
 public sealed class SourceTests
 {
     [Fact]
