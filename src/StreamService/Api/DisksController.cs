@@ -32,7 +32,7 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
     public async Task<AllocationMapView> GetMapAsync(string id, string path, [Range(1, 65536)] int? buckets, CancellationToken cancellationToken)
     {
         var (hypervisor, domain, disk) = await hosts.FindDiskAsync(id, DiskPath.Decode(HttpContext), cancellationToken);
-        if (!domain.IsActive && !disk.OpensOffline)
+        if (!domain.CanOpen(disk))
             throw new DomainNotRunningException(domain.Name);
         // Looking at a disk must not keep its domain from being started.
         await using var export = await hypervisor.ExportDiskAsync(domain.Id, disk.Target, evenOff: false, cancellationToken);

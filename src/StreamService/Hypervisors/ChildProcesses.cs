@@ -1,23 +1,14 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 
 namespace StreamService.Hypervisors;
 
 /// <summary>
 /// Starts processes that must not outlive the service, even one that is killed: the kernel sends them SIGTERM
-/// (PR_SET_PDEATHSIG, set by setpriv before it becomes the program).
+/// (PR_SET_PDEATHSIG, set by setpriv before it becomes the program), from a <see cref="LastingThread"/>.
 /// </summary>
-/// <remarks>
-/// The kernel sends it when the <i>thread</i> that forked ends. A thread of the pool may end at any time, so all of them are
-/// started from one thread that lives as long as the process.
-/// </remarks>
 internal static class ChildProcesses
 {
     private const string Launcher = "setpriv";
-
-    private static readonly BlockingCollection<Action> Starts = [];
-
-    static ChildProcesses() => new Thread(Serve) { IsBackground = true, Name = "child processes" }.Start();
 
     /// <summary>Whether the program, and what starts it, are on the search path.</summary>
     public static bool CanStart(string program) => IsInstalled(Launcher) && IsInstalled(program);
@@ -37,26 +28,11 @@ internal static class ChildProcesses
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        var started = new TaskCompletionSource<Process>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Starts.Add(() =>
+        return LastingThread.RunAsync(() =>
         {
-            try
-            {
-                var process = Process.Start(start)!;
-                process.StandardInput.Close();
-                started.SetResult(process);
-            }
-            catch (Exception exception)
-            {
-                started.SetException(exception);
-            }
+            var process = Process.Start(start)!;
+            process.StandardInput.Close();
+            return process;
         });
-        return started.Task;
-    }
-
-    private static void Serve()
-    {
-        foreach (var start in Starts.GetConsumingEnumerable())
-            start();
     }
 }

@@ -65,9 +65,12 @@ public sealed record DomainInfo(Guid Id, string Name, string Host, DomainState S
     /// <summary>What its owner marked it with; see README, "Budgets".</summary>
     public IReadOnlyList<string> Labels { get; init; } = [];
 
-    /// <summary>Whether a QEMU process holds its disks, so that they can be streamed.</summary>
+    /// <summary>Whether a QEMU process holds its disks.</summary>
     public bool IsActive => State is DomainState.Running or DomainState.Blocked or DomainState.Paused
         or DomainState.ShuttingDown or DomainState.Suspended;
+
+    /// <summary>Whether the disk can be worked on: a QEMU process holds it, or the service can open its image.</summary>
+    public bool CanOpen(DiskInfo disk) => IsActive || disk.OpensOffline;
 
     /// <summary>The disk with that target (<c>vda</c>) or that source path; null where there is none.</summary>
     public DiskInfo? FindDisk(string path) =>

@@ -44,17 +44,7 @@ internal sealed class OfflineDisks(string host, string runtimeDirectory, TimePro
                 await dead.DisposeAsync();
             }
             slot.Disk ??= await OfflineDisk.OpenAsync(host, domainName, target, source, format, runtimeDirectory, time, logger, cancellationToken);
-            slot.Openers++;
-            try
-            {
-                return await LeaseAsync(domain, target, slot, slot.Disk, opener: true, cancellationToken);
-            }
-            catch
-            {
-                slot.Openers--;
-                await CloseUnusedAsync(domain, slot);
-                throw;
-            }
+            return await LeaseAsync(domain, target, slot, slot.Disk, opener: true, cancellationToken);
         }
         finally
         {
@@ -73,16 +63,7 @@ internal sealed class OfflineDisks(string host, string runtimeDirectory, TimePro
         {
             if (slot.Openers == 0 || slot.Disk is not { IsAlive: true } disk)
                 return null;
-            slot.Sharers++;
-            try
-            {
-                return await LeaseAsync(domain, target, slot, disk, opener: false, cancellationToken);
-            }
-            catch
-            {
-                slot.Sharers--;
-                throw;
-            }
+            return await LeaseAsync(domain, target, slot, disk, opener: false, cancellationToken);
         }
         finally
         {
@@ -106,19 +87,27 @@ internal sealed class OfflineDisks(string host, string runtimeDirectory, TimePro
         }
     }));
 
+    /// <summary>Leases the export of a disk that is open, and counts the lease. The gate must be held.</summary>
     private async Task<DiskExport> LeaseAsync(Guid domain, string target, Slot slot, OfflineDisk disk, bool opener, CancellationToken cancellationToken)
     {
-        var export = await disk.Daemon.ExportDiskAsync(target, cancellationToken);
+        DiskExport export;
+        try
+        {
+            export = await disk.Daemon.ExportDiskAsync(target, cancellationToken);
+        }
+        catch
+        {
+            await CloseUnusedAsync(domain, slot);
+            throw;
+        }
+        Count(slot, opener, 1);
         return new DiskExport(export.Warm, export.ConnectAsync, async () =>
         {
             await export.DisposeAsync();
             await slot.Gate.WaitAsync();
             try
             {
-                if (opener)
-                    slot.Openers--;
-                else
-                    slot.Sharers--;
+                Count(slot, opener, -1);
                 await CloseUnusedAsync(domain, slot);
             }
             finally
@@ -126,6 +115,14 @@ internal sealed class OfflineDisks(string host, string runtimeDirectory, TimePro
                 slot.Gate.Release();
             }
         });
+    }
+
+    private static void Count(Slot slot, bool opener, int more)
+    {
+        if (opener)
+            slot.Openers += more;
+        else
+            slot.Sharers += more;
     }
 
     private async Task CloseUnusedAsync(Guid domain, Slot slot)

@@ -55,6 +55,6 @@ internal static class DiskFinalizer
         var domain = await hypervisor.FindDomainAsync(disk.Domain.ToString(), cancellationToken)
             ?? throw new DomainNotFoundException(disk.Domain.ToString());
         var found = domain.FindDisk(disk.Target) ?? throw new DiskNotFoundException(domain.Name, disk.Target);
-        return domain.IsActive || found.OpensOffline ? found : throw new DomainNotRunningException(domain.Name, found.OfflineObstacle);
+        return domain.CanOpen(found) ? found : throw new DomainNotRunningException(domain.Name, found.OfflineObstacle);
     }
 }

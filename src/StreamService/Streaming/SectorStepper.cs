@@ -38,6 +38,14 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
         public long Populated { get; set; }
         public bool Offline { get; set; }
         public TimeSpan KeepWarm => Offline ? KeepWarmOffline : SectorStepper.KeepWarm;
+
+        /// <summary>Gives the export back, if there is one. The gate must be held.</summary>
+        public async ValueTask GiveBackAsync()
+        {
+            if (Export is { } export)
+                await export.DisposeAsync();
+            Export = null;
+        }
     }
 
     /// <summary>Streams what lies only in the backing chain within the clusters that the range touches.</summary>
@@ -95,9 +103,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
         await session.Gate.WaitAsync();
         try
         {
-            if (session.Export is { } export)
-                await export.DisposeAsync();
-            session.Export = null;
+            await session.GiveBackAsync();
         }
         finally
         {
@@ -117,9 +123,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
             {
                 if (time.GetElapsedTime(session.UsedAt) < session.KeepWarm)
                     continue;
-                if (session.Export is { } export)
-                    await export.DisposeAsync();
-                session.Export = null;
+                await session.GiveBackAsync();
             }
             finally
             {
@@ -144,9 +148,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
             session.UsedAt = time.GetTimestamp();
             if (session.Export is { Warm.IsConnected: true } export)
                 return export;
-            if (session.Export is { } broken)
-                await broken.DisposeAsync();
-            session.Export = null;
+            await session.GiveBackAsync();
             return session.Export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, evenOff: session.Offline, cancellationToken);
         }
         finally

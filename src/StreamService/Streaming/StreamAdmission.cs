@@ -49,7 +49,7 @@ public static class StreamAdmission
     {
         if (streamActive)
             throw Refused(StreamRefusal.StreamActive, $"Disk '{disk.Target}' of domain '{domain.Name}' is being streamed already.");
-        if (!domain.IsActive && !disk.OpensOffline)
+        if (!domain.CanOpen(disk))
             throw Refused(StreamRefusal.DomainNotRunning, new DomainNotRunningException(domain.Name, disk.OfflineObstacle).Message);
         if (disk.ReadOnly)
             throw Refused(StreamRefusal.DiskReadOnly, $"Disk '{disk.Target}' of domain '{domain.Name}' is read-only.");

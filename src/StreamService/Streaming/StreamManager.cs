@@ -77,7 +77,7 @@ public sealed class StreamManager(
     {
         var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
         // A caller whose last answer was lost asks again, and is told again that it has arrived.
-        if ((domain.IsActive || disk.OpensOffline) && disk.BackingChain.Count == 0 && @base is null
+        if (domain.CanOpen(disk) && disk.BackingChain.Count == 0 && @base is null
             && await store.FindLatestAsync(address, cancellationToken) is { Mode: StreamMode.Single, State: StreamState.Completed } done)
             return new StepResult(done.Size, done.Size, Populated: 0, Remaining: false);
         StreamAdmission.Check(domain, disk, @base, streamActive: false, blockJob: null);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using StreamService.Hypervisors;
 
 namespace StreamService.IntegrationTests.Harness;
 

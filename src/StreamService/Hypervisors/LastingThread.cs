@@ -1,10 +1,10 @@
 using System.Collections.Concurrent;
 
-namespace StreamService.IntegrationTests.Harness;
+namespace StreamService.Hypervisors;
 
 /// <summary>
-/// A thread that lives as long as the tests. nbdkit ends with the thread that started it (PR_SET_PDEATHSIG), and those of
-/// the pool go after 20 s without work.
+/// A thread that lives as long as this process. A child that asked for a signal at its parent's end (PR_SET_PDEATHSIG) gets it when
+/// the <i>thread</i> that forked it ends, and those of the pool go after 20 s without work.
 /// </summary>
 internal static class LastingThread
 {
