@@ -8,11 +8,14 @@ using Serilog;
 using StreamService;
 using StreamService.Api;
 using StreamService.Configuration;
+using StreamService.Deployment;
+using StreamService.Deployment.Images;
 using StreamService.Hypervisors;
 using StreamService.Progress;
 using StreamService.Storage;
 using StreamService.Streaming;
 using StreamService.Streaming.Budgets;
+using StreamService.Streaming.Profiles;
 
 // The whole composition, to be read from top to bottom.
 var builder = WebApplication.CreateBuilder(args);
@@ -48,6 +51,17 @@ builder.Services.AddSingleton<StreamLimits>();
 builder.Services.AddSingleton<SectorStepper>();
 builder.Services.AddSingleton<StreamManager>();
 builder.Services.AddHostedService<StreamWorker>();
+
+// Deployment: domains from central images, and what streams know of those.
+builder.Services.AddSingleton<ImageCatalog>();
+builder.Services.AddSingleton<ProfileStore>();
+builder.Services.AddSingleton<ImageProfiles>();
+builder.Services.AddSingleton<FindProfile>(services => services.GetRequiredService<ImageProfiles>().FindAsync);
+builder.Services.AddSingleton<DeploymentStore>();
+builder.Services.AddSingleton<ProfileLearner>();
+builder.Services.AddSingleton<OverlaySeeds>();
+builder.Services.AddSingleton<Deployer>();
+builder.Services.AddHostedService<DeploymentWorker>();
 
 // Progress.
 builder.Services.AddSingleton<Subscribers>();

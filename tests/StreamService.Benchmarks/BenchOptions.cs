@@ -3,17 +3,17 @@ using System.Globalization;
 namespace StreamService.Benchmarks;
 
 /// <summary>What to measure, from the command line.</summary>
-/// <param name="What">stream, steps, cost, pace, impact, fairness or daemons.</param>
+/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons or deploy.</param>
 /// <param name="Size">Of the disk, in bytes.</param>
 /// <param name="Rounds">How often each is measured; the median counts.</param>
 /// <param name="Formats">Of the overlay.</param>
 /// <param name="Sources">Where the base is: "file", or nbdkit's delay of each read in milliseconds.</param>
 /// <param name="Paces">In bytes per second.</param>
-/// <param name="Count">How many daemons.</param>
+/// <param name="Count">How many daemons, or deployments at once.</param>
 internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces, int Count)
 {
     public const string Usage = """
-        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons [options]
+        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|deploy [options]
           stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
           steps    single steps a second over one HTTP connection
           cost     the service's CPU seconds and peak memory for unthrottled streams
@@ -21,17 +21,19 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
           impact   what a guest (fio) feels: no stream, ours adaptive, block-stream at our mean speed, at full and fixed speeds
           fairness 50 streams under one budget in three priorities
           daemons  as many qemu-storage-daemons at once on one service, a stream of 256 KiB/s on each: pace, CPU, memory
+          deploy   a guest from a slow image: copied first and booted then, or deployed and streamed behind, sequential and hot first
         Options:
-          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32)
+          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32; deploy 2048)
           --rounds N        each is measured N times, the median counts (3)
           --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
-          --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file)
-          --paces LIST      KiB per second (pace: 64,1024,10240,51200,204800; fairness: 10240,51200,102400)
-          --count N         daemons (200)
+          --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file; deploy: 5)
+          --paces LIST      KiB per second (pace: 64,1024,10240,51200,204800; fairness: 10240,51200,102400;
+                            deploy, the cap of the source: 51200)
+          --count N         daemons (200); deploy, at once (10)
         Images go to TMPDIR, or else to /var/tmp.
         """;
 
-    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons"];
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "deploy"];
 
     /// <exception cref="FormatException">Not understood.</exception>
     public static BenchOptions Parse(string[] args)
@@ -44,15 +46,16 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
             {
                 "cost" or "pace" => 1L << 30,
                 "impact" => 4L << 30,
+                "deploy" => 2L << 30,
                 "fairness" => 256L << 20,
                 "daemons" => 32L << 20,
                 _ => 512L << 20,
             },
             Rounds: 3,
             Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
-            Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : ["file"],
-            Paces: what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
-            Count: 200);
+            Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : what == "deploy" ? ["5"] : ["file"],
+            Paces: what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : what == "deploy" ? [50 << 20] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
+            Count: what == "deploy" ? 10 : 200);
         for (var i = 1; i < args.Length; i += 2)
         {
             var value = i + 1 < args.Length ? args[i + 1] : throw new FormatException($"{args[i]} lacks its value.");

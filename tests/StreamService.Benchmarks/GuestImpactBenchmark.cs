@@ -2,6 +2,7 @@ using System.Globalization;
 using StreamService.Configuration;
 using StreamService.IntegrationTests.Harness;
 using StreamService.Streaming;
+using StreamService.Streaming.Profiles;
 
 namespace StreamService.Benchmarks;
 
@@ -72,7 +73,8 @@ internal static class GuestImpactBenchmark
     {
         var time = TimeProvider.System;
         var spec = new StreamSpec(null, Bandwidth: 0, StreamPolicy.Adaptive, StreamPriority.Normal, StreamOnError.Report, StreamEngine.Pipelined, StreamOrder.Sequential);
-        var run = new PipelinedRun(disks, ExportedDisks.Address(0), spec, new StreamPace(new SectorThrottle(0, 64 << 10, time)), 64 << 10, new StreamingOptions(), time);
+        var run = new PipelinedRun(disks, ExportedDisks.Address(0), spec, new StreamPace(new SectorThrottle(0, 64 << 10, time)),
+            (_, _) => Task.FromResult<ImageProfile?>(null), 64 << 10, new StreamingOptions(), time);
         using var stop = new CancellationTokenSource();
         var begun = time.GetTimestamp();
         var running = run.RunAsync(() => Task.CompletedTask, stop.Token);

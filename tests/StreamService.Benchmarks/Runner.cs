@@ -15,13 +15,14 @@ catch (FormatException fault)
     Console.Error.WriteLine($"{fault.Message}\n{BenchOptions.Usage}");
     return 2;
 }
-// These need no libvirt.
-if (options.What is "impact" or "fairness" or "daemons")
+// These bring their own host.
+if (options.What is "impact" or "fairness" or "daemons" or "deploy")
 {
     await (options.What switch
     {
         "impact" => GuestImpactBenchmark.RunAsync(options),
         "fairness" => FairnessBenchmark.RunAsync(options),
+        "deploy" => DeploymentBenchmark.RunAsync(options),
         _ => DaemonsBenchmark.RunAsync(options),
     });
     return 0;

@@ -23,6 +23,13 @@ internal static class Requires
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries)
             .Any(folder => File.Exists(Path.Combine(folder, name)));
 
+    /// <summary>The rights to mount a file system.</summary>
+    public static void Root()
+    {
+        if (!Environment.IsPrivilegedProcess)
+            Missing("Only root may mount a file system.");
+    }
+
     /// <summary>A libvirt daemon of the system that answers, and qemu-img to make images for it.</summary>
     public static void Libvirt()
     {

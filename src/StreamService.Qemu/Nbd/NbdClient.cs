@@ -69,42 +69,27 @@ public sealed class NbdClient : IAsyncDisposable
     /// <exception cref="NbdException">
     /// The server cannot be reached, refused, violated the protocol, or did not finish the handshake in time.
     /// </exception>
-    public static async Task<NbdClient> ConnectAsync(
+    public static Task<NbdClient> ConnectAsync(
         EndPoint endPoint, string exportName, NbdClientOptions? options, CancellationToken cancellationToken)
     {
-        ArgumentNullException.ThrowIfNull(endPoint);
         ArgumentNullException.ThrowIfNull(exportName);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(Encoding.UTF8.GetByteCount(exportName), NbdWire.MaxStringLength, nameof(exportName));
         options ??= new NbdClientOptions();
-        options.Validate();
+        return OpenAsync<NbdClient>(endPoint, options, (socket, connected) => Serve(socket, endPoint, exportName, options, connected), cancellationToken);
+    }
 
-        using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.TimeProvider);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, timeout.Token);
-        either.Token.ThrowIfCancellationRequested();
-        Socket socket = CreateSocket(endPoint);
-        var connected = new TaskCompletionSource<NbdClient>(TaskCreationOptions.RunContinuationsAsynchronously);
-        new Thread(() => Serve(socket, endPoint, exportName, options, connected)) { IsBackground = true, Name = "NBD replies" }.Start();
-        try
-        {
-            // What blocks in the socket ends with it.
-            await using CancellationTokenRegistration registration = either.Token.UnsafeRegister(static socket => Close((Socket)socket!), socket);
-            return await connected.Task;
-        }
-        catch (Exception exception)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            if (timeout.IsCancellationRequested)
-            {
-                throw new NbdException($"The NBD server at {endPoint} did not finish the handshake within {options.ConnectTimeout}.", exception);
-            }
-
-            if (exception is SocketException or (IOException and not NbdException))
-            {
-                throw new NbdException($"The connection to the NBD server at {endPoint} failed: {exception.Message}", exception);
-            }
-
-            throw;
-        }
+    /// <summary>The names of all exports that the server lists (NBD_OPT_LIST); an empty one is the server's default.</summary>
+    /// <param name="endPoint">A <see cref="UnixDomainSocketEndPoint"/>, <see cref="IPEndPoint"/> or <see cref="DnsEndPoint"/>.</param>
+    /// <param name="options">Null for the defaults; what concerns an open export does not matter.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    /// <exception cref="NbdRefusedException">The server does not list its exports.</exception>
+    /// <exception cref="NbdException">
+    /// The server cannot be reached, violated the protocol, or did not finish in time.
+    /// </exception>
+    public static Task<IReadOnlyList<string>> ListExportsAsync(EndPoint endPoint, NbdClientOptions? options, CancellationToken cancellationToken)
+    {
+        options ??= new NbdClientOptions();
+        return OpenAsync<IReadOnlyList<string>>(endPoint, options, (socket, listed) => List(socket, endPoint, options, listed), cancellationToken);
     }
 
     /// <summary>
@@ -190,6 +175,42 @@ public sealed class NbdClient : IAsyncDisposable
         Break(new NbdException("The NBD connection was closed by this side."));
         await _reading.Task;
         await _session.Stream.DisposeAsync();
+    }
+
+    /// <summary>Has a thread of its own do what blocks in a new socket, within the bound of the handshake.</summary>
+    private static async Task<T> OpenAsync<T>(
+        EndPoint endPoint, NbdClientOptions options, Action<Socket, TaskCompletionSource<T>> negotiate, CancellationToken cancellationToken)
+    {
+        ArgumentNullException.ThrowIfNull(endPoint);
+        options.Validate();
+
+        using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, timeout.Token);
+        either.Token.ThrowIfCancellationRequested();
+        Socket socket = CreateSocket(endPoint);
+        var outcome = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() => negotiate(socket, outcome)) { IsBackground = true, Name = "NBD replies" }.Start();
+        try
+        {
+            // What blocks in the socket ends with it.
+            await using CancellationTokenRegistration registration = either.Token.UnsafeRegister(static socket => Close((Socket)socket!), socket);
+            return await outcome.Task;
+        }
+        catch (Exception exception)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            if (timeout.IsCancellationRequested)
+            {
+                throw new NbdException($"The NBD server at {endPoint} did not finish the handshake within {options.ConnectTimeout}.", exception);
+            }
+
+            if (exception is SocketException or (IOException and not NbdException))
+            {
+                throw new NbdException($"The connection to the NBD server at {endPoint} failed: {exception.Message}", exception);
+            }
+
+            throw;
+        }
     }
 
     private async Task SendAsync(
@@ -279,6 +300,24 @@ public sealed class NbdClient : IAsyncDisposable
         }
 
         client._reading.SetResult();
+    }
+
+    private static void List(Socket socket, EndPoint endPoint, NbdClientOptions options, TaskCompletionSource<IReadOnlyList<string>> listed)
+    {
+        try
+        {
+            socket.Connect(endPoint);
+            var handshake = new NbdHandshake(new BlockingSocketStream(socket), "", options);
+            listed.SetResult(handshake.ListAsync(CancellationToken.None).GetAwaiter().GetResult());
+        }
+        catch (Exception exception)
+        {
+            listed.SetException(exception);
+        }
+        finally
+        {
+            socket.Dispose();
+        }
     }
 
     private void Break(Exception cause)

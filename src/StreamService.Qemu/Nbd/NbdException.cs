@@ -23,6 +23,23 @@ public class NbdException : IOException
     internal static NbdException Violation(string what) => new($"The NBD server violated the protocol: {what}.");
 }
 
+/// <summary>The server is there and speaks the protocol, and refused what the handshake asked for.</summary>
+public sealed class NbdRefusedException : NbdException
+{
+    internal NbdRefusedException(bool isUnknownExport, bool isUnsupported, string message)
+        : base(message)
+    {
+        IsUnknownExport = isUnknownExport;
+        IsUnsupported = isUnsupported;
+    }
+
+    /// <summary>It has no export of that name (NBD_REP_ERR_UNKNOWN).</summary>
+    public bool IsUnknownExport { get; }
+
+    /// <summary>It does not know the request, or does not allow it (NBD_REP_ERR_UNSUP, NBD_REP_ERR_POLICY).</summary>
+    public bool IsUnsupported { get; }
+}
+
 /// <summary>The server refused one command. The connection lives on and takes further commands.</summary>
 public sealed class NbdCommandException : NbdException
 {

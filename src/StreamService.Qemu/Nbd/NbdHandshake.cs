@@ -18,6 +18,9 @@ internal sealed class NbdHandshake(Stream stream, string exportName, NbdClientOp
     /// <summary>Replies to one option before its end; with this cap no negotiation is without end.</summary>
     private const int MaxReplies = 64;
 
+    /// <summary>Our own cap on the exports that a server may list.</summary>
+    private const int MaxExports = 4096;
+
     private Stream _stream = stream;
     private NbdStreamReader _input = new(stream);
 
@@ -44,6 +47,69 @@ internal sealed class NbdHandshake(Stream stream, string exportName, NbdClientOp
         {
             await _stream.DisposeAsync();
             throw;
+        }
+    }
+
+    /// <summary>Asks for the names of all exports (NBD_OPT_LIST) instead of opening one, and says goodbye.</summary>
+    /// <exception cref="NbdException">The server refused, broke the link or violated the protocol.</exception>
+    public async Task<IReadOnlyList<string>> ListAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await GreetAsync(cancellationToken);
+            if (options.TlsOptions is { } tls)
+            {
+                await StartTlsAsync(tls, cancellationToken);
+            }
+
+            IReadOnlyList<string> names = await ReadListAsync(cancellationToken);
+            try
+            {
+                await SendOptionAsync(NbdOption.Abort, default, cancellationToken);
+            }
+            catch (IOException)
+            {
+                // The goodbye is a courtesy.
+            }
+
+            return names;
+        }
+        finally
+        {
+            await _stream.DisposeAsync();
+        }
+    }
+
+    private async Task<IReadOnlyList<string>> ReadListAsync(CancellationToken cancellationToken)
+    {
+        await SendOptionAsync(NbdOption.List, default, cancellationToken);
+        var names = new List<string>();
+        while (true)
+        {
+            (NbdOptionReply type, int length) = await ReadReplyHeaderAsync(NbdOption.List, cancellationToken);
+            switch (type)
+            {
+                case NbdOptionReply.Ack when length == 0:
+                    return names;
+                case NbdOptionReply.Server when length >= sizeof(uint):
+                    uint name = _input.TakeUInt32();
+                    length -= sizeof(uint);
+                    if (name > length)
+                    {
+                        throw NbdException.Violation($"the name of an export of {name} bytes in a reply with {length}");
+                    }
+
+                    if (names.Count == MaxExports)
+                    {
+                        throw NbdException.Violation("lists exports without end");
+                    }
+
+                    names.Add(NbdWire.DecodeText(_input.Take((int)name), "the name of an export"));
+                    _input.Take(length - (int)name); // details "left to the implementation"
+                    break;
+                default:
+                    throw Unexpected(NbdOption.List, "the list of its exports", type, length);
+            }
         }
     }
 
@@ -271,7 +337,10 @@ internal sealed class NbdHandshake(Stream stream, string exportName, NbdClientOp
         }
 
         string text = NbdWire.DecodeText(_input.Take(length), "the message of an option reply");
-        return new NbdException($"The NBD server refused {subject} with {type}{(text.Length == 0 ? "" : ": " + text)}.");
+        return new NbdRefusedException(
+            type == NbdOptionReply.ErrorUnknownExport,
+            type is NbdOptionReply.ErrorUnsupported or NbdOptionReply.ErrorPolicy,
+            $"The NBD server refused {subject} with {type}{(text.Length == 0 ? "" : ": " + text)}.");
     }
 
     private static void AddUInt16(ArrayBufferWriter<byte> data, ushort value)

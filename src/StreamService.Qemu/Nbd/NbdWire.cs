@@ -59,6 +59,8 @@ internal static class NbdWire
 
 internal enum NbdOption : uint
 {
+    Abort = 2,
+    List = 3,
     StartTls = 5,
     Go = 7,
     StructuredReply = 8,
@@ -68,6 +70,7 @@ internal enum NbdOption : uint
 internal enum NbdOptionReply : uint
 {
     Ack = 1,
+    Server = 2,
     Info = 3,
     MetaContext = 4,
     ErrorUnsupported = 0x80000001,

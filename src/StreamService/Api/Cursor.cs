@@ -30,3 +30,11 @@ internal static class Cursor
 
     public static InvalidRequestException Invalid() => new("cursor", "is not a cursor that this list gave out.");
 }
+
+/// <summary>The order of lists whose cursor is a key of several parts.</summary>
+internal sealed class OrdinalKeys : IComparer<string[]>
+{
+    public static readonly OrdinalKeys Comparer = new();
+
+    public int Compare(string[]? left, string[]? right) => left!.Zip(right!, string.CompareOrdinal).FirstOrDefault(order => order != 0);
+}

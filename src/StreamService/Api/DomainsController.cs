@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Deployment;
 using StreamService.Hypervisors;
 using StreamService.Progress;
 using StreamService.Storage;
@@ -10,7 +11,7 @@ namespace StreamService.Api;
 /// <summary>Domains.</summary>
 [ApiController]
 [Route("domains")]
-public sealed class DomainsController(HostDirectory hosts, StreamManager manager) : ControllerBase
+public sealed class DomainsController(HostDirectory hosts, StreamManager manager, Deployer deployer) : ControllerBase
 {
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
     /// <param name="host">Only this host's. If it cannot be reached, the call fails.</param>
@@ -26,7 +27,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     {
         var after = Cursor.Read(cursor, parts: 3);
         var domains = host is null
-            ? await ListReachableAsync(cancellationToken)
+            ? await hosts.ListReachableDomainsAsync(cancellationToken)
             : await (hosts.Find(host) ?? throw new HostNotFoundException(host)).ListDomainsAsync(cancellationToken);
         var page = domains
             .Select(DomainView.From)
@@ -51,6 +52,45 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     public async Task<DomainView> GetAsync(string id, CancellationToken cancellationToken) =>
         DomainView.From((await hosts.FindDomainAsync(id, cancellationToken)).Domain);
 
+    /// <summary>Deploys a domain from a central image: it boots at once, its disk is streamed behind it. Answers when it runs.</summary>
+    /// <remarks>What fails at any step is undone, and so is what a crash of the service cut short.</remarks>
+    /// <param name="request">What to deploy, from which image, where.</param>
+    /// <param name="cancellationToken"></param>
+    /// <response code="201">The domain runs; Location is its URL.</response>
+    [HttpPost]
+    [Idempotent]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]
+    [ProducesResponseType<DomainView>(StatusCodes.Status201Created, "application/json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status502BadGateway, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status507InsufficientStorage, "application/problem+json")]
+    public async Task<IActionResult> DeployAsync([FromBody] DeploymentRequest request, CancellationToken cancellationToken)
+    {
+        var domain = await deployer.DeployAsync(request.ToSpec(), Request.Headers[IdempotencyFilter.Header], cancellationToken);
+        return Created($"/domains/{domain.Id}", DomainView.From(domain));
+    }
+
+    /// <summary>Stops and removes a domain that this service deployed.</summary>
+    /// <param name="id">Its UUID, or its name where one host only has it.</param>
+    /// <param name="storage">Whether its overlay is deleted too; else the file stays.</param>
+    /// <param name="cancellationToken"></param>
+    [HttpDelete("{id}")]
+    [ProducesResponseType(StatusCodes.Status204NoContent)]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status502BadGateway, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
+    public async Task<IActionResult> RemoveAsync(string id, bool storage = false, CancellationToken cancellationToken = default)
+    {
+        await deployer.RemoveAsync(id, storage, cancellationToken);
+        return NoContent();
+    }
+
     /// <summary>The streams of a domain's disks, the newest first.</summary>
     [HttpGet("{id}/streams")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
@@ -62,29 +102,5 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     {
         var (_, domain) = await hosts.FindDomainAsync(id, cancellationToken);
         return await StreamPages.ReadAsync(manager, new StreamFilter(Host: domain.Host, Domain: domain.Id), limit, cursor, cancellationToken);
-    }
-
-    private async Task<IReadOnlyList<DomainInfo>> ListReachableAsync(CancellationToken cancellationToken)
-    {
-        var lists = await Task.WhenAll(hosts.All.Select(async hypervisor =>
-        {
-            try
-            {
-                return await hypervisor.ListDomainsAsync(cancellationToken);
-            }
-            catch (HostUnreachableException)
-            {
-                // GET /hosts says so; the other hosts' domains are worth more than a failed call.
-                return [];
-            }
-        }));
-        return [.. lists.SelectMany(list => list)];
-    }
-
-    private sealed class OrdinalKeys : IComparer<string[]>
-    {
-        public static readonly OrdinalKeys Comparer = new();
-
-        public int Compare(string[]? left, string[]? right) => left!.Zip(right!, string.CompareOrdinal).FirstOrDefault(order => order != 0);
     }
 }

@@ -61,7 +61,8 @@ internal static class OpenApi
     /// <summary>Request bodies refuse members that they do not know.</summary>
     private sealed class ClosedRequests : ISchemaFilter
     {
-        private static readonly Type[] Closed = [typeof(StreamRequest), typeof(StreamChangeRequest), typeof(BudgetRequest), typeof(BudgetWindowRequest)];
+        private static readonly Type[] Closed = [typeof(StreamRequest), typeof(StreamChangeRequest), typeof(BudgetRequest), typeof(BudgetWindowRequest),
+            typeof(DeploymentRequest), typeof(ProfileRequest), typeof(ProfileExtentRequest)];
 
         public void Apply(IOpenApiSchema schema, SchemaFilterContext context)
         {

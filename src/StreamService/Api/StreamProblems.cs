@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Deployment;
+using StreamService.Deployment.Images;
 using StreamService.Hypervisors;
 using StreamService.Progress;
 using StreamService.Qemu.Nbd;
@@ -17,7 +19,7 @@ public static class StreamProblems
     /// <summary>The member that tells where the stream that is in the way can be watched.</summary>
     private const string StatusUrl = "statusUrl";
 
-    /// <summary>When a caller should try a host again, in seconds.</summary>
+    /// <summary>When a caller should try a host or repository again, in seconds.</summary>
     private const int RetryAfterSeconds = 5;
 
     /// <summary>The problem of a request that is at fault by itself.</summary>
@@ -42,14 +44,20 @@ public static class StreamProblems
         HostNotFoundException => Problem("host-not-found", 404, "There is no such host.", exception.Message),
         BudgetNotFoundException => Problem("budget-not-found", 404, "There is no such budget.", exception.Message),
         BudgetConfiguredException => Problem("budget-configured", 409, "The budget is defined in the configuration.", exception.Message),
+        ImageNotFoundException => Problem("image-not-found", 404, "There is no such image.", exception.Message),
+        ImageRefusedException => Problem("image-refused", 409, "The image cannot be used.", exception.Message),
         AmbiguousDomainException => Problem("ambiguous-domain", 409, "The domain's name is not unique.", exception.Message),
         DomainNotRunningException => Problem("domain-not-running", 409, "The domain is not running.", exception.Message),
         BaseLostException => Problem("base-not-in-chain", 409, "The base is not in the backing chain.", exception.Message),
         StreamRefusedException refused => Refused(refused),
+        ProfileNotFoundException => Problem("profile-not-found", 404, "The image has no profile.", exception.Message),
+        InvalidTemplateException template => InvalidRequest(new Dictionary<string, string[]> { ["domainXml"] = [.. template.Faults] }),
+        DeploymentRefusedException refused => Refused(refused),
         HypervisorException refused => HypervisorError(refused.ErrorClass, refused.Text),
         NbdCommandException refused => HypervisorError(refused.Error.ToString(), refused.Message),
         NbdException broken => HypervisorError("NbdConnection", broken.Message),
         HostUnreachableException unreachable => Problem("host-unreachable", 503, "The host cannot be reached.", unreachable.Message),
+        RepositoryUnreachableException unreachable => Problem("image-repository-unreachable", 503, "The image repository cannot be reached.", unreachable.Message),
         _ => null,
     };
 
@@ -109,6 +117,16 @@ public static class StreamProblems
             problem.Extensions[StatusUrl] = DiskPath.StatusUrl(refused.Disk);
         return problem;
     }
+
+    private static ProblemDetails Refused(DeploymentRefusedException refused) => refused.Refusal switch
+    {
+        DeploymentRefusal.DomainExists => Problem("domain-exists", 409, "The host has a domain of that name.", refused.Message),
+        DeploymentRefusal.NotDeployed => Problem("domain-not-deployed", 409, "The domain was not deployed by this service.", refused.Message),
+        DeploymentRefusal.InsufficientStorage => Problem("insufficient-storage", 507, "There is no room for the disk.", refused.Message),
+        DeploymentRefusal.HostNotSuitable => InvalidRequest(new Dictionary<string, string[]> { ["host"] = [refused.Message] }),
+        DeploymentRefusal.SizeTooSmall => InvalidRequest(new Dictionary<string, string[]> { ["size"] = [refused.Message] }),
+        _ => throw new ArgumentOutOfRangeException(nameof(refused), refused.Refusal, "A refusal without a problem."),
+    };
 
     private static ProblemDetails HypervisorError(string errorClass, string text)
     {

@@ -20,8 +20,14 @@ public sealed class StreamServiceOptions
     /// <summary>How streams run.</summary>
     public StreamingOptions Streaming { get; init; } = new();
 
+    /// <summary>How domains are deployed.</summary>
+    public DeploymentOptions Deployment { get; init; } = new();
+
     /// <summary>Limits that streams share; the API adds more.</summary>
     public List<BudgetOptions> Budgets { get; init; } = [];
+
+    /// <summary>Where the images of new domains are; nothing outside of them can be named.</summary>
+    public List<ImageRepositoryOptions> ImageRepositories { get; init; } = [];
 
     /// <summary>
     /// Folder of the NBD sockets; made where it is missing, and closed to all other users.
@@ -119,6 +125,8 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
             else if (uri.Scheme is not ("qemu" or "qemu+unix"))
                 yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session, qemu+unix:///system?socket=… or qmp+unix:///folder/*.sock.";
         }
+        foreach (var fault in options.Deployment.Faults())
+            yield return fault;
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";
         if (string.IsNullOrWhiteSpace(options.Storage.ConnectionString))
@@ -139,6 +147,13 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 yield return $"StreamService:Budgets:{i}:{member} {fault}";
             if (options.Budgets.Take(i).Any(other => other.Name == options.Budgets[i].Name))
                 yield return $"StreamService:Budgets:{i}:Name '{options.Budgets[i].Name}' is used twice.";
+        }
+        for (var i = 0; i < options.ImageRepositories.Count; i++)
+        {
+            foreach (var (member, fault) in options.ImageRepositories[i].Faults())
+                yield return $"StreamService:ImageRepositories:{i}:{member} {fault}";
+            if (options.ImageRepositories.Take(i).Any(other => other.Name == options.ImageRepositories[i].Name))
+                yield return $"StreamService:ImageRepositories:{i}:Name '{options.ImageRepositories[i].Name}' is used twice.";
         }
         if (streaming.CheckpointBytes < 1)
             yield return $"StreamService:Streaming:CheckpointBytes is {streaming.CheckpointBytes}, not positive.";

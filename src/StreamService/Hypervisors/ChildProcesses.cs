@@ -35,4 +35,34 @@ internal static class ChildProcesses
             return process;
         });
     }
+
+    /// <summary>How a program ended, and what it wrote.</summary>
+    public readonly record struct Ended(int ExitCode, string Output, string Errors);
+
+    /// <summary>Runs a short program to its end; it is killed where the deadline comes first.</summary>
+    /// <exception cref="System.ComponentModel.Win32Exception">It cannot be started.</exception>
+    /// <exception cref="OperationCanceledException">The deadline came first.</exception>
+    public static async Task<Ended> RunAsync(string program, IEnumerable<string> arguments, CancellationToken deadline)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!;
+        try
+        {
+            process.StandardInput.Close();
+            var errors = process.StandardError.ReadToEndAsync(deadline);
+            var output = await process.StandardOutput.ReadToEndAsync(deadline);
+            var words = await errors;
+            await process.WaitForExitAsync(deadline);
+            return new Ended(process.ExitCode, output, words);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill();
+        }
+    }
 }

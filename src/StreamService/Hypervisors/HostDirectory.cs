@@ -11,6 +11,24 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
     /// <summary>The host of that name; null where there is none.</summary>
     public IHypervisor? Find(string host) => _hypervisors.FirstOrDefault(hypervisor => hypervisor.Info.Name == host);
 
+    /// <summary>The domains of all hosts that can be reached.</summary>
+    public async Task<IReadOnlyList<DomainInfo>> ListReachableDomainsAsync(CancellationToken cancellationToken)
+    {
+        var lists = await Task.WhenAll(_hypervisors.Select(async hypervisor =>
+        {
+            try
+            {
+                return await hypervisor.ListDomainsAsync(cancellationToken);
+            }
+            catch (HostUnreachableException)
+            {
+                // GET /hosts says so; the other hosts' domains are worth more than a failed call.
+                return [];
+            }
+        }));
+        return [.. lists.SelectMany(list => list)];
+    }
+
     /// <summary>Finds a domain by its UUID, or by its name where one host only has it.</summary>
     /// <exception cref="DomainNotFoundException">No host has it.</exception>
     /// <exception cref="AmbiguousDomainException">Several hosts have a domain of that name.</exception>

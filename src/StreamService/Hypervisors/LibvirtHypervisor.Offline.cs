@@ -8,9 +8,6 @@ public sealed partial class LibvirtHypervisor
     private readonly OfflineImages _images;
     private readonly OfflineDisks _offline;
 
-    /// <summary>Whether libvirt's images are files of this machine.</summary>
-    private bool IsLocal => Uri.TryCreate(_uri, UriKind.Absolute, out var uri) && uri.Scheme == "qemu" && uri.Host.Length == 0;
-
     /// <summary>Why the image cannot be opened here; null where nothing speaks against it.</summary>
     private string? FindOfflineObstacle(DomainDisk disk) =>
         disk.Alias is not null ? "Its QEMU is still there."

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.ComponentModel;
-using System.Diagnostics;
 using System.Text.Json;
 using StreamService.Qemu.Disks;
 
@@ -16,8 +15,6 @@ internal sealed record OfflineImage(long Size, int? ClusterSize, IReadOnlyList<C
 /// </summary>
 internal sealed class OfflineImages(TimeProvider time)
 {
-    private const string Program = "qemu-img";
-
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(5);
 
     /// <summary>A chain that could not be read may be mended without any change to its top image.</summary>
@@ -70,26 +67,8 @@ internal sealed class OfflineImages(TimeProvider time)
         {
             using var deadline = new CancellationTokenSource(Deadline, time);
             // -U: QEMU may take the image at this very moment, and must not be refused because somebody looks.
-            using var process = Process.Start(new ProcessStartInfo(Program, ["info", "-U", "-f", format, "--backing-chain", "--output=json", path])
-            {
-                RedirectStandardInput = true,
-                RedirectStandardOutput = true,
-                RedirectStandardError = true,
-            })!;
-            try
-            {
-                process.StandardInput.Close();
-                var errors = process.StandardError.ReadToEndAsync(deadline.Token);
-                var output = await process.StandardOutput.ReadToEndAsync(deadline.Token);
-                await errors;
-                await process.WaitForExitAsync(deadline.Token);
-                return process.ExitCode == 0 ? Parse(output) : null;
-            }
-            finally
-            {
-                if (!process.HasExited)
-                    process.Kill();
-            }
+            var (exitCode, output, _) = await ChildProcesses.RunAsync("qemu-img", ["info", "-U", "-f", format, "--backing-chain", "--output=json", path], deadline.Token);
+            return exitCode == 0 ? Parse(output) : null;
         }
         catch (Exception exception) when (exception is OperationCanceledException or Win32Exception or IOException or InvalidOperationException
             or JsonException or KeyNotFoundException or FormatException)

@@ -54,6 +54,9 @@ public sealed record StreamStatusView
     public required StreamPriority? Priority { get; init; }
     public required StreamOnError? OnError { get; init; }
 
+    /// <summary>Where in the disk it begins.</summary>
+    public required StreamOrder? Order { get; init; }
+
     /// <summary>Bytes that this job brought into the overlay.</summary>
     public required long BytesStreamed { get; init; }
 
@@ -82,6 +85,12 @@ public sealed record StreamStatusView
     public required DateTimeOffset? UpdatedAt { get; init; }
     public required DateTimeOffset? FinishedAt { get; init; }
 
+    /// <summary>
+    /// When all that the image's profile names was in the overlay: from then on a guest boots without its source. Null before that,
+    /// and where the image has no profile.
+    /// </summary>
+    public required DateTimeOffset? BootReadyAt { get; init; }
+
     /// <summary>Rises with every snapshot of the disk.</summary>
     public required long Generation { get; init; }
 
@@ -105,6 +114,7 @@ public sealed record StreamStatusView
         TargetLatencyMs = status.Spec.TargetLatencyMs,
         Priority = status.Spec.Priority,
         OnError = status.Spec.OnError,
+        Order = status.Spec.Order,
         BytesStreamed = status.BytesStreamed,
         BytesDurable = status.BytesDurable,
         BytesRemaining = status.BytesRemaining,
@@ -116,6 +126,7 @@ public sealed record StreamStatusView
         StartedAt = status.StartedAt,
         UpdatedAt = status.UpdatedAt,
         FinishedAt = status.FinishedAt,
+        BootReadyAt = status.BootReadyAt,
         Generation = status.Generation,
     };
 
@@ -140,6 +151,7 @@ public sealed record StreamStatusView
         TargetLatencyMs = null,
         Priority = null,
         OnError = null,
+        Order = null,
         BytesStreamed = 0,
         BytesDurable = 0,
         BytesRemaining = null,
@@ -151,6 +163,7 @@ public sealed record StreamStatusView
         StartedAt = null,
         UpdatedAt = null,
         FinishedAt = null,
+        BootReadyAt = null,
         Generation = 0,
     };
 }

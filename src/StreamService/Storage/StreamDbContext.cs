@@ -12,6 +12,10 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
 
     public DbSet<BudgetRecord> Budgets => Set<BudgetRecord>();
 
+    public DbSet<ProfileRecord> Profiles => Set<ProfileRecord>();
+
+    public DbSet<DeploymentRecord> Deployments => Set<DeploymentRecord>();
+
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.Entity<StreamRecord>(stream =>
@@ -32,6 +36,17 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
         {
             budget.ToTable("Budgets");
             budget.HasKey(record => record.Name);
+        });
+        modelBuilder.Entity<ProfileRecord>(profile =>
+        {
+            profile.ToTable("Profiles");
+            profile.HasKey(record => record.Source);
+        });
+        modelBuilder.Entity<DeploymentRecord>(deployment =>
+        {
+            deployment.ToTable("Deployments");
+            deployment.HasKey(record => record.Domain);
+            deployment.HasIndex(record => record.IdempotencyKey);
         });
     }
 

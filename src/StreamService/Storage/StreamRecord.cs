@@ -23,6 +23,9 @@ public sealed class StreamRecord
     /// <summary>Begun while the domain was shut off.</summary>
     public required bool Offline { get; init; }
 
+    /// <summary>It does not begin before; null where nothing holds it back.</summary>
+    public required DateTimeOffset? NotBefore { get; init; }
+
     public required DateTimeOffset CreatedAt { get; init; }
 
     /// <summary>The Idempotency-Key it was started with.</summary>
@@ -45,6 +48,7 @@ public sealed class StreamRecord
     public DateTimeOffset? StartedAt { get; set; }
     public DateTimeOffset UpdatedAt { get; set; }
     public DateTimeOffset? FinishedAt { get; set; }
+    public DateTimeOffset? BootReadyAt { get; set; }
 
     /// <summary>
     /// No snapshot with a higher generation was ever shown. Kept ahead of what was shown, so that generations go on rising
@@ -71,6 +75,7 @@ public sealed class StreamRecord
             EngineAsked = status.Spec.Engine,
             Order = status.Spec.Order,
             Offline = status.Spec.Offline,
+            NotBefore = status.Spec.NotBefore,
             CreatedAt = status.CreatedAt,
             IdempotencyKey = idempotencyKey,
         };
@@ -98,6 +103,7 @@ public sealed class StreamRecord
         StartedAt = status.StartedAt;
         UpdatedAt = status.UpdatedAt;
         FinishedAt = status.FinishedAt;
+        BootReadyAt = status.BootReadyAt;
         GenerationLimit = status.IsFinal ? status.Generation : Math.Max(GenerationLimit, status.Generation + GenerationReserve);
     }
 
@@ -107,7 +113,13 @@ public sealed class StreamRecord
         DomainName,
         Size,
         Mode,
-        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, EngineAsked, Order) { TargetLatencyMs = TargetLatencyMs, MinBandwidth = MinBandwidth, Offline = Offline },
+        new StreamSpec(Base, Bandwidth, Policy, Priority, OnError, EngineAsked, Order)
+        {
+            TargetLatencyMs = TargetLatencyMs,
+            MinBandwidth = MinBandwidth,
+            Offline = Offline,
+            NotBefore = NotBefore,
+        },
         Engine,
         EngineReason,
         State,
@@ -121,7 +133,10 @@ public sealed class StreamRecord
         StartedAt,
         UpdatedAt,
         FinishedAt,
-        GenerationLimit);
+        GenerationLimit)
+    {
+        BootReadyAt = BootReadyAt,
+    };
 }
 
 /// <summary>What the first request with an Idempotency-Key was, and how it was answered.</summary>

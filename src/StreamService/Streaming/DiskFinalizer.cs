@@ -47,6 +47,10 @@ internal static class DiskFinalizer
     public static async Task<int> BaseDepthAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, CancellationToken cancellationToken) =>
         (await FindAsync(hypervisor, disk, cancellationToken)).DepthOf(@base) ?? throw new BaseLostException(@base!, disk.Target);
 
+    /// <summary>The images below the active layer, nearest first.</summary>
+    public static async Task<IReadOnlyList<ChainImage>> ChainAsync(IHypervisor hypervisor, DiskAddress disk, CancellationToken cancellationToken) =>
+        (await FindAsync(hypervisor, disk, cancellationToken)).BackingChain;
+
     private static bool HasArrived(DiskInfo disk, string? @base) =>
         disk.BackingChain.Count == 0 ? @base is null : disk.BackingChain[0].Source == @base;
 

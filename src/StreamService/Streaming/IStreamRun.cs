@@ -25,6 +25,9 @@ internal interface IStreamRun
     /// <summary>Why it is slower than it could be, in words; null at full speed.</summary>
     string? Yielding { get; }
 
+    /// <summary>When all that the image's profile names was in the overlay; null before, and where there is no profile.</summary>
+    DateTimeOffset? BootReadyAt { get; }
+
     /// <summary>Takes over a changed pace or policy, at once.</summary>
     void Change(StreamSpec spec);
 

@@ -62,6 +62,10 @@ internal sealed class NativeRun(IHypervisor hypervisor, DiskAddress disk, Stream
     public string? Yielding => null;
 
     /// <inheritdoc/>
+    /// <remarks>Its order is QEMU's, and so is the time.</remarks>
+    public DateTimeOffset? BootReadyAt => null;
+
+    /// <inheritdoc/>
     public void Change(StreamSpec spec) => Interlocked.Exchange(ref _bandwidth, spec.Bandwidth);
 
     /// <inheritdoc/>

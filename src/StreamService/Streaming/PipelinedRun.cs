@@ -1,7 +1,9 @@
+using System.Runtime.CompilerServices;
 using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
 using StreamService.Qemu.Nbd;
+using StreamService.Streaming.Profiles;
 
 namespace StreamService.Streaming;
 
@@ -11,6 +13,7 @@ internal sealed class PipelinedRun(
     DiskAddress disk,
     StreamSpec spec,
     StreamPace pace,
+    FindProfile findProfile,
     int clusterSize,
     StreamingOptions options,
     TimeProvider time) : IStreamRun
@@ -24,6 +27,9 @@ internal sealed class PipelinedRun(
     /// </summary>
     private const int QuietCheckpoints = 8;
 
+    /// <summary>How often it looks whether what the guest boots from is there.</summary>
+    private static readonly TimeSpan BootLook = TimeSpan.FromMilliseconds(500);
+
     private readonly GuestWatch _guest = new(hypervisor, disk, pace, time);
     private StreamSpec _spec = spec;
     private Populator? _populator;
@@ -31,6 +37,7 @@ internal sealed class PipelinedRun(
     private long _remainingAtMap = -1;
     private long _streamedAtMap;
     private long _bytesDurable;
+    private StrongBox<DateTimeOffset>? _bootReadyAt;
 
     /// <inheritdoc/>
     public long BytesStreamed => _populator?.BytesStreamed ?? 0;
@@ -53,6 +60,9 @@ internal sealed class PipelinedRun(
     public string? Yielding => _guest.Reason;
 
     /// <inheritdoc/>
+    public DateTimeOffset? BootReadyAt => Volatile.Read(ref _bootReadyAt)?.Value;
+
+    /// <inheritdoc/>
     /// <remarks>The bandwidth is the pace's, which outlives the run; the rest counts with the next look at the guest, within 100 ms.</remarks>
     public void Change(StreamSpec spec) => Volatile.Write(ref _spec, spec);
 
@@ -63,16 +73,20 @@ internal sealed class PipelinedRun(
     {
         await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, _spec.Offline, cancellationToken);
         await using var connection = await export.ConnectAsync(cancellationToken);
-        var populator = _populator = new Populator(connection, export.Warm, pace, time);
-        populator.SetWindow(AdaptiveController.Unknown.Window);
+        var chain = (await DiskFinalizer.ChainAsync(hypervisor, disk, cancellationToken)).Select(image => ImageSource.Of(image.Source)).ToList();
+        var populator = _populator = new Populator(connection, export.Warm, pace, time, SourceLimits.InFlight(chain));
+        var hot = await findProfile(chain, cancellationToken) is { } profile ? new HotData(profile) : null;
 
         using var whilePopulating = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        var beside = Task.WhenAll(
-            _guest.RunAsync(populator, () => Volatile.Read(ref _spec), clusterSize, options.InFlight, whilePopulating.Token),
-            FlushAtCheckpointsAsync(export.Warm, whilePopulating.Token));
+        var beside = Task.WhenAll(FlushAtCheckpointsAsync(export.Warm, whilePopulating.Token), WatchHotDataAsync(hot, export.Warm, whilePopulating.Token));
         try
         {
+            await PopulateHotAsync(hot, populator, export, cancellationToken);
+            populator.SetWindow(AdaptiveController.Unknown.Window);
+            beside = Task.WhenAll(beside,
+                _guest.RunAsync(populator, () => Volatile.Read(ref _spec), clusterSize, options.InFlight, whilePopulating.Token));
             await PopulateAsync(populator, export, cancellationToken);
+            await LookAtHotDataAsync(hot, export.Warm, cancellationToken);
         }
         finally
         {
@@ -84,6 +98,48 @@ internal sealed class PipelinedRun(
 
         await finalizing();
         await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), time, cancellationToken);
+    }
+
+    /// <summary>
+    /// Hot data comes in at full width, whatever the guest's latency: that is high because the guest waits for this very data.
+    /// Bandwidth and budgets hold all the same.
+    /// </summary>
+    private async Task PopulateHotAsync(HotData? hot, Populator populator, DiskExport export, CancellationToken cancellationToken)
+    {
+        if (hot is null || _spec.Order != StreamOrder.HotFirst)
+            return;
+        var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, _spec.Base, cancellationToken);
+        var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
+        Interlocked.CompareExchange(ref _remainingAtStart, map.RemainingBytes(depth), -1);
+        Interlocked.CompareExchange(ref _remainingAtMap, map.RemainingBytes(depth), -1);
+        populator.SetWindow(PopulateWindow.Wide(options.InFlight));
+        await populator.PopulateHotAsync(hot.Remaining(map, depth), cancellationToken);
+        await LookAtHotDataAsync(hot, export.Warm, cancellationToken);
+    }
+
+    /// <summary>Looks now and then whether the hot data is there, until it is: the guest brings it in too, and so does a sequential stream.</summary>
+    private async Task WatchHotDataAsync(HotData? hot, NbdClient warm, CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(BootLook, time);
+        try
+        {
+            while (hot is not null && BootReadyAt is null && await timer.WaitForNextTickAsync(cancellationToken))
+                await LookAtHotDataAsync(hot, warm, cancellationToken);
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or NbdException
+            or HostUnreachableException or HypervisorException or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
+        {
+            // The stream itself finds out what is wrong, and says so.
+        }
+    }
+
+    private async Task LookAtHotDataAsync(HotData? hot, NbdClient warm, CancellationToken cancellationToken)
+    {
+        if (hot is null || BootReadyAt is not null)
+            return;
+        var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, _spec.Base, cancellationToken);
+        if (await hot.IsLocalAsync(warm, depth, cancellationToken))
+            Interlocked.CompareExchange(ref _bootReadyAt, new StrongBox<DateTimeOffset>(time.GetUtcNow()), null);
     }
 
     private async Task PopulateAsync(Populator populator, DiskExport export, CancellationToken cancellationToken)

@@ -10,7 +10,8 @@ namespace StreamService.Streaming;
 /// crosses the socket.
 /// </summary>
 /// <remarks>One populator serves one connection. Its counters may be read from any thread at any time.</remarks>
-internal sealed class Populator(NbdClient connection, NbdClient mapConnection, StreamPace throttle, TimeProvider time)
+/// <param name="mostInFlight">Whatever the window allows; see <see cref="SourceLimits"/>.</param>
+internal sealed class Populator(NbdClient connection, NbdClient mapConnection, StreamPace throttle, TimeProvider time, int mostInFlight = int.MaxValue)
 {
     /// <summary>How much of the map is read ahead at once: the guest changes it, so not much.</summary>
     private const long MapAhead = 256L << 20;
@@ -70,15 +71,24 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
             }
         }, cancellationToken);
 
+    /// <summary>Populates extents in their order, at the throttle's pace, without looking at the map again in between.</summary>
+    /// <param name="extents">Few enough that the guest does not populate much of them meanwhile.</param>
+    /// <inheritdoc cref="PopulateAsync" path="/exception"/>
+    public Task PopulateHotAsync(IEnumerable<AllocationExtent> extents, CancellationToken cancellationToken) =>
+        SendAllAsync(extents, paced: true, cancellationToken);
+
     /// <summary>
     /// Turns holes of the backing chain into zero clusters of the overlay, beside the pace: they bring no data. QEMU's own
     /// job would read each of them one after the other when it drops the backing link.
     /// </summary>
     public Task PopulateHolesAsync(IEnumerable<AllocationExtent> holes, CancellationToken cancellationToken) =>
+        SendAllAsync(holes, paced: false, cancellationToken);
+
+    private Task SendAllAsync(IEnumerable<AllocationExtent> extents, bool paced, CancellationToken cancellationToken) =>
         DrainAfterAsync(async () =>
         {
-            foreach (var hole in holes)
-                await SendAsync(hole, paced: false, cancellationToken);
+            foreach (var extent in extents)
+                await SendAsync(extent, paced, cancellationToken);
         }, cancellationToken);
 
     private static IEnumerable<(long Offset, long Length)> Pieces(IEnumerable<AllocationExtent> extents)
@@ -137,7 +147,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
                 window = _window;
             var inFlight = Volatile.Read(ref _inFlight);
             var bytes = Math.Min(remaining, window.RequestBytes) + Interlocked.Read(ref _bytesInFlight);
-            if (inFlight < window.InFlight && (inFlight == 0 || bytes <= window.Bytes))
+            if (inFlight < Math.Min(window.InFlight, mostInFlight) && (inFlight == 0 || bytes <= window.Bytes))
                 return window;
             await _completed.Reader.ReadAsync(cancellationToken);
         }

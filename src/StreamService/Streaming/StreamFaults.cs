@@ -23,6 +23,7 @@ internal static class StreamFaults
     /// <summary>The fault in a sentence for whoever watches the stream.</summary>
     public static string Describe(Exception fault) => fault switch
     {
+        NbdCommandException { Error: NbdError.ENOSPC } refused => $"No space is left where the overlay is stored: {Sentence(refused.Message)}",
         NbdCommandException refused => $"QEMU could not populate a range: {Sentence(refused.Message)}",
         NbdException broken => $"The connection to QEMU broke: {Sentence(broken.Message)}",
         _ => Sentence(fault.Message),

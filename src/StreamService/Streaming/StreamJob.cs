@@ -1,6 +1,7 @@
 using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Storage;
+using StreamService.Streaming.Profiles;
 
 namespace StreamService.Streaming;
 
@@ -36,6 +37,7 @@ public sealed class StreamJob
     private readonly ILogger _logger;
     private readonly Action<StreamStatus, bool> _publish;
     private readonly StreamLimits _limits;
+    private readonly FindProfile _findProfile;
     private readonly JobMailbox _mailbox = new();
     private readonly StreamPace _pace;
     private readonly int _clusterSize;
@@ -56,12 +58,13 @@ public sealed class StreamJob
     /// <param name="status">Where it begins: queued, or as a former service left it.</param>
     /// <param name="clusterSize">Of the active layer, in bytes.</param>
     /// <param name="publish">Receives every snapshot, and whether its state is a new one. Must not block.</param>
-    public StreamJob(StreamStatus status, int clusterSize, IHypervisor hypervisor, StreamStore store, StreamLimits limits, StreamingOptions options,
+    public StreamJob(StreamStatus status, int clusterSize, IHypervisor hypervisor, StreamStore store, FindProfile findProfile, StreamLimits limits, StreamingOptions options,
         TimeProvider time, ILogger logger, Action<StreamStatus, bool> publish)
     {
         _status = status;
         _hypervisor = hypervisor;
         _store = store;
+        _findProfile = findProfile;
         _limits = limits;
         _options = options;
         _time = time;
@@ -134,6 +137,13 @@ public sealed class StreamJob
                     attempt = 0;
                     continue;
                 }
+                if (_status.Spec.NotBefore is { } notBefore && notBefore - _time.GetUtcNow() is var rest && rest > TimeSpan.Zero)
+                {
+                    await EnterAsync(StreamState.Queued, $"What the guest itself reads first is being learned until {notBefore:HH:mm:ss} UTC.");
+                    await WaitAsync(rest, stopping);
+                    attempt = 0;
+                    continue;
+                }
                 var before = _status.BytesStreamed;
                 var fault = await AttemptAsync(stopping);
                 stopping.ThrowIfCancellationRequested();
@@ -197,7 +207,7 @@ public sealed class StreamJob
         _remainingExpected = _status.BytesRemaining;
         var run = _run = _status.Engine == StreamEngine.Native
             ? new NativeRun(_hypervisor, _status.Disk, _status.Spec, _options, _time)
-            : new PipelinedRun(_hypervisor, _status.Disk, _status.Spec, _pace, _clusterSize, _options, _time);
+            : new PipelinedRun(_hypervisor, _status.Disk, _status.Spec, _pace, _findProfile, _clusterSize, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
         var running = run.RunAsync(() => _mailbox.PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
@@ -351,6 +361,7 @@ public sealed class StreamJob
             BytesStreamed = streamed,
             BytesDurable = _durableBefore + (_run?.BytesDurable ?? 0),
             BytesRemaining = _run?.BytesRemaining ?? status.BytesRemaining,
+            BootReadyAt = status.BootReadyAt ?? _run?.BootReadyAt,
             BytesPerSecond = _run is null ? 0 : _rate.Observe(streamed),
             Reason = status.State == StreamState.Running ? _run?.Yielding : status.Reason,
         };

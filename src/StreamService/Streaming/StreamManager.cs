@@ -4,6 +4,7 @@ using Microsoft.Extensions.Options;
 using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Storage;
+using StreamService.Streaming.Profiles;
 
 namespace StreamService.Streaming;
 
@@ -14,6 +15,7 @@ namespace StreamService.Streaming;
 public sealed class StreamManager(
     HostDirectory hosts,
     StreamStore store,
+    FindProfile findProfile,
     SectorStepper stepper,
     StreamLimits limits,
     IOptions<StreamServiceOptions> options,
@@ -192,7 +194,7 @@ public sealed class StreamManager(
     }
 
     private StreamJob NewJob(StreamStatus status, int clusterSize, IHypervisor hypervisor) =>
-        new(status, clusterSize, hypervisor, store, limits, options.Value.Streaming, time, logger, Publish);
+        new(status, clusterSize, hypervisor, store, findProfile, limits, options.Value.Streaming, time, logger, Publish);
 
     /// <summary>The disk's job that is not over. One that is over may still be here for a moment, until it is retired.</summary>
     private StreamJob? FindActive(DiskAddress disk) => _active.TryGetValue(disk, out var job) && !job.Status.IsFinal ? job : null;

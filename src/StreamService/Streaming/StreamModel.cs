@@ -109,6 +109,9 @@ public enum StreamOrder
 {
     /// <summary>From the first byte to the last.</summary>
     Sequential,
+
+    /// <summary>What guests of this image read first, as its profile has it; then the rest, as sequential.</summary>
+    HotFirst,
 }
 
 /// <summary>One disk of one domain of one host: what a stream job is about.</summary>
@@ -138,6 +141,9 @@ public sealed record StreamSpec(
     /// must not, or it would keep that domain from being started again.
     /// </summary>
     public bool Offline { get; init; }
+
+    /// <summary>It does not begin before: until then the guest alone populates the overlay, which is how a profile is learned.</summary>
+    public DateTimeOffset? NotBefore { get; init; }
 }
 
 /// <summary>A change to a stream job; null members stay as they are.</summary>
@@ -180,6 +186,9 @@ public sealed record StreamStatus(
     DateTimeOffset? FinishedAt,
     long Generation)
 {
+    /// <summary>When all that the image's profile names was in the overlay; null before that, and where the image has no profile.</summary>
+    public DateTimeOffset? BootReadyAt { get; init; }
+
     /// <summary>Whether it is over.</summary>
     public bool IsFinal => State is StreamState.Completed or StreamState.Failed or StreamState.Cancelled;
 

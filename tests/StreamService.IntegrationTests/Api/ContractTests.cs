@@ -13,7 +13,7 @@ public sealed class ContractTests(SharedService shared)
     [
         "path", "offset", "size", "streamId", "host", "domain", "domainName", "mode", "engine", "engineReason", "state", "base", "bandwidth",
         "minBandwidth", "policy", "targetLatencyMs", "priority", "onError", "bytesStreamed", "bytesDurable", "bytesRemaining", "bytesPerSecond", "etaSeconds", "reason", "error",
-        "createdAt", "startedAt", "updatedAt", "finishedAt", "generation",
+        "createdAt", "startedAt", "updatedAt", "finishedAt", "generation", "order", "bootReadyAt",
     ];
 
     [Fact]

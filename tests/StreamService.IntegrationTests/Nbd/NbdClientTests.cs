@@ -76,7 +76,7 @@ public sealed class NbdClientTests
     {
         await using StorageDaemon daemon = await StorageDaemon.StartAsync("qcow2", Random(), Token);
 
-        NbdException refused = await Assert.ThrowsAsync<NbdException>(() => NbdClient.ConnectAsync(daemon.EndPoint, "other", Options, Token));
+        NbdRefusedException refused = await Assert.ThrowsAsync<NbdRefusedException>(() => NbdClient.ConnectAsync(daemon.EndPoint, "other", Options, Token));
         Assert.Contains("other", refused.Message, StringComparison.Ordinal);
     }
 

@@ -81,7 +81,8 @@ public sealed class NbdHandshakeTests : NbdTest
             await connection.DrainAsync();
         });
 
-        NbdException refused = await Assert.ThrowsAsync<NbdException>(() => ConnectAsync(server, new NbdClientOptions()));
+        NbdRefusedException refused = await Assert.ThrowsAsync<NbdRefusedException>(() => ConnectAsync(server, new NbdClientOptions()));
+        Assert.True(refused.IsUnknownExport);
         Assert.Equal("The NBD server refused export \"vda\" with ErrorUnknownExport: export 'vda' not present.", refused.Message);
     }
 
@@ -139,7 +140,7 @@ public sealed class NbdHandshakeTests : NbdTest
             await connection.HandshakeAsync(); // answers STARTTLS with "unsupported"
         });
 
-        NbdException refused = await Assert.ThrowsAsync<NbdException>(() => ConnectAsync(server, Tls(certificate)));
+        NbdRefusedException refused = await Assert.ThrowsAsync<NbdRefusedException>(() => ConnectAsync(server, Tls(certificate)));
         Assert.Equal("The NBD server refused TLS with ErrorUnsupported.", refused.Message);
     }
 
@@ -209,7 +210,7 @@ public sealed class NbdHandshakeTests : NbdTest
         (Func<FakeNbdConnection, Task> script, string expected) = Malformed[name];
         await using var server = new FakeNbdServer(script);
 
-        NbdException violation = await Assert.ThrowsAsync<NbdException>(() => ConnectAsync(server));
+        NbdException violation = await Assert.ThrowsAnyAsync<NbdException>(() => ConnectAsync(server));
         Assert.Contains(expected, violation.Message, StringComparison.Ordinal);
     }
 
