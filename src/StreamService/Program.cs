@@ -11,6 +11,7 @@ using StreamService.Configuration;
 using StreamService.Deployment;
 using StreamService.Deployment.Images;
 using StreamService.Hypervisors;
+using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Storage;
 using StreamService.Streaming;
@@ -62,6 +63,13 @@ builder.Services.AddSingleton<ProfileLearner>();
 builder.Services.AddSingleton<OverlaySeeds>();
 builder.Services.AddSingleton<Deployer>();
 builder.Services.AddHostedService<DeploymentWorker>();
+
+// Migration: domains to other hosts, their disks streamed behind them.
+builder.Services.AddSingleton<MigrationStore>();
+builder.Services.AddSingleton<SourceExports>();
+builder.Services.AddSingleton<MigrationPreflight>();
+builder.Services.AddSingleton<MigrationManager>();
+builder.Services.AddHostedService<MigrationWorker>();
 
 // Progress.
 builder.Services.AddSingleton<Subscribers>();

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace StreamService.Benchmarks;
 
 /// <summary>What to measure, from the command line.</summary>
-/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons or deploy.</param>
+/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons, deploy or migrate.</param>
 /// <param name="Size">Of the disk, in bytes.</param>
 /// <param name="Rounds">How often each is measured; the median counts.</param>
 /// <param name="Formats">Of the overlay.</param>
@@ -13,7 +13,7 @@ namespace StreamService.Benchmarks;
 internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces, int Count)
 {
     public const string Usage = """
-        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|deploy [options]
+        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|deploy|migrate [options]
           stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
           steps    single steps a second over one HTTP connection
           cost     the service's CPU seconds and peak memory for unthrottled streams
@@ -22,18 +22,19 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
           fairness 50 streams under one budget in three priorities
           daemons  as many qemu-storage-daemons at once on one service, a stream of 256 KiB/s on each: pace, CPU, memory
           deploy   a guest from a slow image: copied first and booted then, or deployed and streamed behind, sequential and hot first
+          migrate  a guest that writes all the time goes to another host: libvirt's --copy-storage-all, and ours; needs root
         Options:
-          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32; deploy 2048)
+          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32; deploy 2048; migrate 1024)
           --rounds N        each is measured N times, the median counts (3)
           --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
           --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file; deploy: 5)
           --paces LIST      KiB per second (pace: 64,1024,10240,51200,204800; fairness: 10240,51200,102400;
-                            deploy, the cap of the source: 51200)
+                            deploy, the cap of the source: 51200; migrate, that of the link: 1 and 10 Gbit/s)
           --count N         daemons (200); deploy, at once (10)
         Images go to TMPDIR, or else to /var/tmp.
         """;
 
-    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "deploy"];
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "deploy", "migrate"];
 
     /// <exception cref="FormatException">Not understood.</exception>
     public static BenchOptions Parse(string[] args)
@@ -44,7 +45,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
         var options = new BenchOptions(what,
             Size: what switch
             {
-                "cost" or "pace" => 1L << 30,
+                "cost" or "pace" or "migrate" => 1L << 30,
                 "impact" => 4L << 30,
                 "deploy" => 2L << 30,
                 "fairness" => 256L << 20,
@@ -54,7 +55,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
             Rounds: 3,
             Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
             Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : what == "deploy" ? ["5"] : ["file"],
-            Paces: what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : what == "deploy" ? [50 << 20] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
+            Paces: what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : what == "deploy" ? [50 << 20] : what == "migrate" ? [125_000_000, 1_250_000_000] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
             Count: what == "deploy" ? 10 : 200);
         for (var i = 1; i < args.Length; i += 2)
         {

@@ -16,13 +16,14 @@ catch (FormatException fault)
     return 2;
 }
 // These bring their own host.
-if (options.What is "impact" or "fairness" or "daemons" or "deploy")
+if (options.What is "impact" or "fairness" or "daemons" or "deploy" or "migrate")
 {
     await (options.What switch
     {
         "impact" => GuestImpactBenchmark.RunAsync(options),
         "fairness" => FairnessBenchmark.RunAsync(options),
         "deploy" => DeploymentBenchmark.RunAsync(options),
+        "migrate" => MigrationBenchmark.RunAsync(options),
         _ => DaemonsBenchmark.RunAsync(options),
     });
     return 0;

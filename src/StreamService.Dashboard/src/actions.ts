@@ -1,6 +1,6 @@
 import { ApiError, type Api } from './api.ts';
 import { mebibytesToBandwidth } from './format.ts';
-import type { Disk, Domain, Policy, Priority, Problem, StreamStatus } from './model.ts';
+import type { Disk, Domain, Migration, Policy, Priority, Problem, StreamStatus } from './model.ts';
 import type { Store } from './store.ts';
 
 /** The form that starts a stream, while it is open. */
@@ -14,19 +14,31 @@ export interface StreamForm {
   problem: Problem | undefined;
 }
 
+/** The form that begins a migration, while it is open. */
+export interface MigrationForm {
+  readonly domain: Domain;
+  readonly destinations: readonly string[];
+  destination: string;
+  bandwidth: string;
+  verify: boolean;
+  busy: boolean;
+  problem: Problem | undefined;
+}
+
 const finishedStep = 20;
 
 /** What the person at the page does, and the page's own state that comes of it: nothing here is known to the service. */
 export class Actions {
   form: StreamForm | undefined;
+  migrationForm: MigrationForm | undefined;
   /** The stream that was just started: its row is to be shown, once it is there. */
   started: string | undefined;
   finishedShown = finishedStep;
   /** By stream: what was typed as a bandwidth and not sent yet. */
   readonly drafts = new Map<string, string>();
-  /** By stream: why the last request about it was refused. */
+  /** By stream or migration: why the last request about it was refused. */
   readonly problems = new Map<string, Problem>();
-  /** The streams with a request under way. */
+  /** The streams and migrations with a request under way. */
   readonly busy = new Set<string>();
 
   readonly #api: Api;
@@ -78,6 +90,49 @@ export class Actions {
     }
   }
 
+  openMigrationForm(domain: Domain, destinations: readonly string[]): void {
+    this.migrationForm = { domain, destinations, destination: destinations[0] ?? '', bandwidth: '0', verify: false, busy: false, problem: undefined };
+    this.#store.notify();
+  }
+
+  closeMigrationForm(): void {
+    if (this.migrationForm === undefined) return;
+    this.migrationForm = undefined;
+    this.#store.notify();
+  }
+
+  async submitMigration(): Promise<void> {
+    const form = this.migrationForm;
+    if (form === undefined || form.busy) return;
+    const bandwidth = mebibytesToBandwidth(form.bandwidth);
+    if (bandwidth === null) {
+      form.problem = badBandwidth;
+      this.#store.notify();
+      return;
+    }
+    form.busy = true;
+    form.problem = undefined;
+    this.#store.notify();
+    try {
+      const { destination, verify } = form;
+      this.#store.applyMigration(await this.#api.migrate(form.domain.id, { destination, verify, stream: { mode: 'full', bandwidth } }));
+      if (this.migrationForm === form) this.migrationForm = undefined;
+    } catch (error) {
+      form.problem = problemOf(error);
+    } finally {
+      form.busy = false;
+      this.#store.notify();
+    }
+  }
+
+  cancelMigration(migration: Migration): Promise<void> {
+    return this.#endMigration(migration, false);
+  }
+
+  deleteLeft(migration: Migration): Promise<void> {
+    return this.#endMigration(migration, true);
+  }
+
   setPaused(stream: StreamStatus, paused: boolean): Promise<void> {
     return this.#send(stream, () => this.#api.change(stream, { state: paused ? 'paused' : 'running' }));
   }
@@ -110,8 +165,8 @@ export class Actions {
     this.#store.notify();
   }
 
-  dismiss(stream: StreamStatus): void {
-    this.problems.delete(stream.streamId);
+  dismiss(id: string): void {
+    this.problems.delete(id);
     this.#store.notify();
   }
 
@@ -120,19 +175,29 @@ export class Actions {
     this.#store.notify();
   }
 
-  async #send(stream: StreamStatus, request: () => Promise<StreamStatus | undefined>): Promise<void> {
-    const { streamId } = stream;
-    if (this.busy.has(streamId)) return;
-    this.busy.add(streamId);
-    this.problems.delete(streamId);
-    this.#store.notify();
-    try {
+  #send(stream: StreamStatus, request: () => Promise<StreamStatus | undefined>): Promise<void> {
+    return this.#guard(stream.streamId, async () => {
       const status = await request();
       if (status?.streamId !== undefined) this.#store.apply(status);
+    });
+  }
+
+  #endMigration({ migrationId }: Migration, storage: boolean): Promise<void> {
+    return this.#guard(migrationId, async () => void this.#store.applyMigration(await this.#api.endMigration(migrationId, storage)));
+  }
+
+  /** One request at a time about each stream and migration; why it was refused is kept. */
+  async #guard(id: string, work: () => Promise<void>): Promise<void> {
+    if (this.busy.has(id)) return;
+    this.busy.add(id);
+    this.problems.delete(id);
+    this.#store.notify();
+    try {
+      await work();
     } catch (error) {
-      this.problems.set(streamId, problemOf(error));
+      this.problems.set(id, problemOf(error));
     } finally {
-      this.busy.delete(streamId);
+      this.busy.delete(id);
       this.#store.notify();
     }
   }

@@ -1,5 +1,5 @@
 import type {
-  DiskAddress, Domain, Host, Page, Problem, StreamChange, StreamRequest, StreamStatus,
+  DiskAddress, Domain, Host, Migration, MigrationRequest, Page, Problem, StreamChange, StreamRequest, StreamStatus,
 } from './model.ts';
 
 /** The service refused, or could not be reached; `problem` says why in words for the person at the page. */
@@ -51,6 +51,19 @@ export class Api {
 
   cancel(disk: DiskAddress): Promise<StreamStatus | undefined> {
     return this.#request('DELETE', streamPath(disk));
+  }
+
+  migrations(query: { limit: number }): Promise<Page<Migration>> {
+    return this.#request('GET', `migrations?${search(query)}`);
+  }
+
+  migrate(domain: string, request: MigrationRequest): Promise<Migration> {
+    return this.#request('POST', `domains/${encodeURIComponent(domain)}/migrations`, request);
+  }
+
+  /** @param storage whether what a completed one left on its source is meant; else it goes back. */
+  endMigration(migrationId: string, storage: boolean): Promise<Migration> {
+    return this.#request('DELETE', `migrations/${encodeURIComponent(migrationId)}?${search({ storage: String(storage) })}`);
   }
 
   async #request<T>(method: string, path: string, body?: unknown): Promise<T> {

@@ -1,5 +1,5 @@
 import { HubConnection, HubConnectionBuilder, LogLevel } from '@microsoft/signalr';
-import type { StreamStatus } from './model.ts';
+import type { Migration, StreamStatus } from './model.ts';
 import type { Store } from './store.ts';
 
 const firstRetryMs = 500;
@@ -26,6 +26,7 @@ export class Hub {
     const take = (status: StreamStatus) => void store.apply(status);
     this.#connection.on('StreamProgress', take);
     this.#connection.on('StreamStateChanged', take);
+    this.#connection.on('MigrationChanged', (migration: Migration) => void store.applyMigration(migration));
     this.#connection.onclose(() => this.#closed());
     window.addEventListener('online', () => this.#wake?.());
     document.addEventListener('visibilitychange', () => {
@@ -46,6 +47,8 @@ export class Hub {
         // Messages may arrive before the snapshots do: the generations sort that out.
         const snapshots = await this.#connection.invoke<StreamStatus[]>('Subscribe', {});
         for (const status of snapshots) this.#store.apply(status);
+        const migrations = await this.#connection.invoke<Migration[]>('SubscribeMigrations', {});
+        for (const migration of migrations) this.#store.applyMigration(migration);
         this.#retryMs = firstRetryMs;
         this.#store.update({ hub: 'connected', streamsLoaded: true });
         this.#onSnapshot();

@@ -7,6 +7,7 @@ import { Hub } from './hub.ts';
 import { Poller } from './poller.ts';
 import { Store } from './store.ts';
 import { page } from './views/page.ts';
+import { showMigrationForm } from './views/migration-form.ts';
 import { showStreamForm } from './views/stream-form.ts';
 
 /** Progress arrives faster than anybody can read it: the page is drawn at most this often. */
@@ -28,6 +29,7 @@ function draw(): void {
   drawnAt = performance.now();
   keepFocus(root, () => render(page({ store, actions, poller }), root));
   showStreamForm(root, actions.form);
+  showMigrationForm(root, actions.migrationForm);
   if (actions.started !== undefined) {
     document.getElementById(`stream-${actions.started}`)?.focus();
     actions.started = undefined;

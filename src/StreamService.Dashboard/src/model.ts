@@ -111,3 +111,51 @@ export interface DiskAddress {
   readonly domain: string;
   readonly path: string;
 }
+
+export type MigrationState = 'running' | 'waiting' | 'goingBack' | 'completed' | 'failed' | 'cancelled';
+
+export type MigrationStepName =
+  | 'preflight' | 'snapshot' | 'export' | 'prepareDestination' | 'migrate' | 'stream' | 'verify' | 'release';
+
+export interface MigrationStep {
+  readonly name: MigrationStepName;
+  readonly state: 'pending' | 'running' | 'done' | 'failed' | 'undone' | 'skipped';
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly attempts: number;
+  readonly detail: string | null;
+}
+
+export interface MigrationDisk {
+  readonly target: string;
+  readonly size: number;
+  readonly frozen: string;
+  readonly destination: string;
+  readonly bytesRemaining: number | null;
+  readonly bytesVerified: number | null;
+}
+
+/** One migration at one moment. Of two with the same id the one with the higher generation is newer. */
+export interface Migration {
+  readonly migrationId: string;
+  readonly domain: string;
+  readonly domainName: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly state: MigrationState;
+  readonly reason: string | null;
+  readonly error: Problem | null;
+  readonly switchedAt: string | null;
+  readonly steps: readonly MigrationStep[];
+  readonly disks: readonly MigrationDisk[];
+  readonly memory: { readonly total: number; readonly remaining: number; readonly bytesPerSecond: number } | null;
+  readonly leftOnSource: readonly string[];
+  readonly createdAt: string;
+  readonly generation: number;
+}
+
+export interface MigrationRequest {
+  readonly destination: string;
+  readonly verify: boolean;
+  readonly stream: { readonly mode: 'full'; readonly bandwidth: number };
+}

@@ -42,8 +42,8 @@ export class Poller {
     do {
       this.#again = false;
       const work = [this.#loadHosts(), this.#loadDomains()];
-      // Without the hub the list of streams would stand still.
-      if (this.#store.hub !== 'connected') work.push(this.loadStreams());
+      // Without the hub these lists would stand still.
+      if (this.#store.hub !== 'connected') work.push(this.loadStreams(), this.#loadMigrations());
       await Promise.all(work);
     } while (this.#again);
     this.#busy = false;
@@ -104,6 +104,14 @@ export class Poller {
       this.#store.update({ domains: { value: { items, more: cursor !== undefined }, problem: undefined } });
     } catch (error) {
       this.#store.update({ domains: { value: this.#store.domains.value, problem: problemOf(error) } });
+    }
+  }
+
+  async #loadMigrations(): Promise<void> {
+    try {
+      for (const migration of (await this.#api.migrations({ limit: pageSize })).items) this.#store.applyMigration(migration);
+    } catch {
+      // The list of streams, which is asked for at the same time, says what is wrong.
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Domain, Host, Problem, StreamState, StreamStatus } from './model.ts';
+import type { Domain, Host, Migration, Problem, StreamState, StreamStatus } from './model.ts';
 import { isFinished } from './streams.ts';
 
 export type HubState = 'connecting' | 'connected' | 'reconnecting';
@@ -34,13 +34,18 @@ export class Store {
   olderStreams: string | undefined;
 
   readonly #streams = new Map<string, StreamStatus>();
-  /** The streams whose generation this connection has seen: only those can be outdated by a lower one. */
+  readonly #migrations = new Map<string, Migration>();
+  /** The streams and migrations whose generation this connection has seen: only those can be outdated by a lower one. */
   readonly #seen = new Set<string>();
   readonly #listeners = new Set<() => void>();
   readonly #stateListeners = new Set<(change: StateChange) => void>();
 
   get streams(): ReadonlyMap<string, StreamStatus> {
     return this.#streams;
+  }
+
+  get migrations(): ReadonlyMap<string, Migration> {
+    return this.#migrations;
   }
 
   /** @param listener is told of any change, at once and often. */
@@ -71,6 +76,17 @@ export class Store {
     if (known !== undefined && known.state !== status.state) {
       for (const listener of this.#stateListeners) listener({ status, from: known.state });
     }
+    this.notify();
+    return true;
+  }
+
+  /** Takes a migration; like {@link apply}, in whatever order they arrive. */
+  applyMigration(migration: Migration): boolean {
+    const { migrationId } = migration;
+    const known = this.#migrations.get(migrationId);
+    if (known !== undefined && this.#seen.has(migrationId) && migration.generation <= known.generation) return false;
+    this.#seen.add(migrationId);
+    this.#migrations.set(migrationId, migration);
     this.notify();
     return true;
   }

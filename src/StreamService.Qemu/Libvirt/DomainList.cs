@@ -40,10 +40,16 @@ internal static unsafe class DomainList
         return (uuid, Marshal.PtrToStringUTF8((nint)NativeMethods.virDomainGetName(domain)) ?? "");
     }
 
+    /// <summary>The number of a domain object that runs; nothing is asked of the daemon.</summary>
+    internal static int? IdOf(nint domain)
+    {
+        var id = unchecked((int)NativeMethods.virDomainGetID(domain));
+        return id == -1 ? null : id;
+    }
+
     private static DomainSummary Read(VirDomainStatsRecord* record)
     {
         var (uuid, name) = Identify(record->Domain);
-        var id = unchecked((int)NativeMethods.virDomainGetID(record->Domain));
         var state = DomainState.NoState;
         var reason = 0;
         foreach (var (field, value) in TypedParameters.Read((nint)record->Params, record->ParamCount))
@@ -54,6 +60,6 @@ internal static unsafe class DomainList
                 reason = why;
         }
 
-        return new DomainSummary(uuid, name, id == -1 ? null : id, state, reason);
+        return new DomainSummary(uuid, name, IdOf(record->Domain), state, reason);
     }
 }

@@ -36,8 +36,41 @@ internal sealed class SnapshotHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsH
     }
 }
 
+/// <summary>A virStoragePoolPtr.</summary>
+internal sealed class StoragePoolHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
+{
+    protected override bool ReleaseHandle()
+    {
+        var pointer = handle;
+        HandleReaper.Post(() => _ = NativeMethods.virStoragePoolFree(pointer));
+        return true;
+    }
+}
+
+/// <summary>A virStorageVolPtr.</summary>
+internal sealed class StorageVolHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
+{
+    protected override bool ReleaseHandle()
+    {
+        var pointer = handle;
+        HandleReaper.Post(() => _ = NativeMethods.virStorageVolFree(pointer));
+        return true;
+    }
+}
+
+/// <summary>A virStreamPtr.</summary>
+internal sealed class StreamHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
+{
+    protected override bool ReleaseHandle()
+    {
+        var pointer = handle;
+        HandleReaper.Post(() => _ = NativeMethods.virStreamFree(pointer));
+        return true;
+    }
+}
+
 /// <summary>
-/// The one thread that gives handles back to libvirt. Every domain holds a reference to its connection,
+/// The one thread that gives handles back to libvirt. Every object holds a reference to its connection,
 /// and whoever drops the last one talks to the daemon, which may hang until the keepalive ends it: not
 /// something for the finalizer thread or for a caller of Dispose to wait for.
 /// </summary>

@@ -12,7 +12,7 @@ namespace StreamService.Qemu.Libvirt;
 /// where it is cancelled, and <see cref="ObjectDisposedException"/> after <see cref="DisposeAsync"/>. A call that was
 /// cancelled or timed out may still be carried out by the daemon.
 /// </remarks>
-public sealed class LibvirtConnection : IAsyncDisposable
+public sealed partial class LibvirtConnection : IAsyncDisposable
 {
     private static readonly TimeSpan DisposeTimeout = TimeSpan.FromSeconds(5);
 
@@ -41,6 +41,9 @@ public sealed class LibvirtConnection : IAsyncDisposable
     public int StuckCalls => _threads.Stuck;
 
     internal LibvirtConnectionOptions Options { get; }
+
+    /// <summary>Stays the connection's: for calls that need two connections.</summary>
+    internal ConnectHandle Handle => _handle;
 
     /// <summary>Opens a connection, turns keepalive on and registers for events.</summary>
     /// <param name="uri">A libvirt URI, such as qemu:///system.</param>

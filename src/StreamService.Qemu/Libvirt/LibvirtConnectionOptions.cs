@@ -9,7 +9,8 @@ public sealed record LibvirtConnectionOptions
     /// <summary>For a call that does not change a domain's life; its wait for a free thread counts.</summary>
     public TimeSpan CallTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>For define, undefine, start, destroy and snapshot: libvirt may probe QEMU first, or wait for it.</summary>
+    /// <summary>For define, undefine, start, destroy and snapshot, where libvirt may probe QEMU first or wait for it; for folders,
+    /// whose files libvirt looks into one by one.</summary>
     public TimeSpan LongCallTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
     /// <summary>Seconds of silence before the daemon is asked for a sign of life (virConnectSetKeepAlive); 0 turns it off.</summary>

@@ -56,6 +56,51 @@ public sealed unsafe partial class LibvirtDomain : IDisposable
                 NativeMethods.virDomainGetXMLDesc(_handle, (uint)options), nameof(NativeMethods.virDomainGetXMLDesc)),
             cancellationToken);
 
+    /// <summary>The hypervisor's number of the running domain, as it is now; null where it does not run.</summary>
+    public Task<int?> GetIdAsync(CancellationToken cancellationToken = default) =>
+        _connection.CallAsync(
+            nameof(NativeMethods.virDomainLookupByUUIDString),
+            () =>
+            {
+                // virDomainGetID tells what was true when the object was made.
+                using var domain = NativeMethods.virDomainLookupByUUIDString(_connection.Handle, Uuid.ToString("D"));
+                if (domain.IsInvalid)
+                    throw LibvirtException.FromLastError(nameof(NativeMethods.virDomainLookupByUUIDString));
+                return DomainList.IdOf(domain.DangerousGetHandle());
+            },
+            cancellationToken);
+
+    /// <summary>Whether it is defined: there also when it does not run.</summary>
+    public Task<bool> IsPersistentAsync(CancellationToken cancellationToken = default) =>
+        _connection.CallAsync(
+            nameof(NativeMethods.virDomainIsPersistent),
+            () =>
+            {
+                var result = NativeMethods.virDomainIsPersistent(_handle);
+                LibvirtConnection.Check(result, nameof(NativeMethods.virDomainIsPersistent));
+                return result == 1;
+            },
+            cancellationToken);
+
+    /// <summary>Whether it is started together with the host.</summary>
+    public Task<bool> GetAutostartAsync(CancellationToken cancellationToken = default) =>
+        _connection.CallAsync(
+            nameof(NativeMethods.virDomainGetAutostart),
+            () =>
+            {
+                var result = NativeMethods.virDomainGetAutostart(_handle, out var on);
+                LibvirtConnection.Check(result, nameof(NativeMethods.virDomainGetAutostart));
+                return on != 0;
+            },
+            cancellationToken);
+
+    /// <summary>Has it started together with the host, or no longer. Only a defined domain can be.</summary>
+    public Task SetAutostartAsync(bool on, CancellationToken cancellationToken = default) =>
+        ActAsync(
+            nameof(NativeMethods.virDomainSetAutostart),
+            () => NativeMethods.virDomainSetAutostart(_handle, on ? 1 : 0),
+            cancellationToken);
+
     /// <summary>Starts a defined domain.</summary>
     public Task CreateAsync(CancellationToken cancellationToken = default) =>
         ActAsync(
@@ -120,6 +165,23 @@ public sealed unsafe partial class LibvirtDomain : IDisposable
             nameof(NativeMethods.virDomainBlockRebase),
             () => NativeMethods.virDomainBlockRebase(
                 _handle, disk, backingFile, Bandwidth(bandwidthBytes), flags | PullBandwidthBytes),
+            cancellationToken);
+
+    /// <summary>Begins to commit layers of the disk's chain into one below.</summary>
+    /// <param name="baseName">The layer that takes them in: its path, or the form vda[2] with its index; null for the bottom.</param>
+    /// <param name="topName">The topmost layer that is committed; null for the active one, which needs
+    /// <see cref="BlockCommitOptions.Active"/>.</param>
+    public Task BlockCommitAsync(
+        string disk,
+        string? baseName,
+        string? topName,
+        long bandwidthBytes,
+        BlockCommitOptions options,
+        CancellationToken cancellationToken = default) =>
+        ActAsync(
+            nameof(NativeMethods.virDomainBlockCommit),
+            () => NativeMethods.virDomainBlockCommit(
+                _handle, disk, baseName, topName, Bandwidth(bandwidthBytes), (uint)(options | BlockCommitOptions.BandwidthBytes)),
             cancellationToken);
 
     /// <summary>The disk's block job; null where there is none.</summary>
@@ -192,14 +254,8 @@ public sealed unsafe partial class LibvirtDomain : IDisposable
         try
         {
             Call(parameters, ref count);
-            var values = new Dictionary<string, long>();
-            foreach (var (name, value) in TypedParameters.Read((nint)parameters, count))
-            {
-                if (value is long number)
-                    values[name] = number;
-            }
-
-            long Value(string name) => values.GetValueOrDefault(name);
+            var values = TypedParameters.Read((nint)parameters, count).ToDictionary();
+            long Value(string name) => values.GetValueOrDefault(name) is long number ? number : 0;
             // VIR_DOMAIN_BLOCK_STATS_* of libvirt-domain.h.
             return new BlockStats(
                 Value("rd_bytes"), Value("rd_operations"), Value("rd_total_times"),

@@ -29,6 +29,9 @@ public enum LibvirtErrorCode
     /// <summary>VIR_ERR_XML_ERROR: the description is malformed or incomplete.</summary>
     XmlError = 27,
 
+    /// <summary>VIR_ERR_DOM_EXIST: a domain of that name or UUID is there already.</summary>
+    DomainExists = 28,
+
     /// <summary>VIR_ERR_XML_DETAIL: it is not even XML.</summary>
     XmlDetail = 35,
 
@@ -44,6 +47,12 @@ public enum LibvirtErrorCode
     /// <summary>VIR_ERR_AUTH_FAILED.</summary>
     AuthFailed = 45,
 
+    /// <summary>VIR_ERR_NO_STORAGE_POOL: no such storage pool, or it is gone.</summary>
+    NoStoragePool = 49,
+
+    /// <summary>VIR_ERR_NO_STORAGE_VOL: no such file in the pool.</summary>
+    NoStorageVolume = 50,
+
     /// <summary>VIR_ERR_OPERATION_INVALID: not in the domain's present state.</summary>
     OperationInvalid = 55,
 
@@ -53,14 +62,29 @@ public enum LibvirtErrorCode
     /// <summary>VIR_ERR_CONFIG_UNSUPPORTED.</summary>
     ConfigUnsupported = 67,
 
+    /// <summary>VIR_ERR_MIGRATE_PERSIST_FAILED: the domain runs on the destination, but is not defined there.</summary>
+    MigratePersistFailed = 69,
+
     /// <summary>VIR_ERR_ARGUMENT_UNSUPPORTED.</summary>
     ArgumentUnsupported = 74,
+
+    /// <summary>VIR_ERR_OPERATION_ABORTED: ended by a request; a migration by <see cref="LibvirtDomain.AbortJobAsync"/>.</summary>
+    OperationAborted = 78,
+
+    /// <summary>VIR_ERR_MIGRATE_UNSAFE: a disk's cache mode could lose what the guest has written.</summary>
+    MigrateUnsafe = 81,
 
     /// <summary>VIR_ERR_OPERATION_UNSUPPORTED.</summary>
     OperationUnsupported = 84,
 
     /// <summary>VIR_ERR_BLOCK_COPY_ACTIVE: a block copy job is in the way.</summary>
     BlockCopyActive = 83,
+
+    /// <summary>VIR_ERR_STORAGE_VOL_EXIST: a file of that name is there already.</summary>
+    StorageVolumeExists = 90,
+
+    /// <summary>VIR_ERR_CPU_INCOMPATIBLE: the host's CPU lacks something the domain's has.</summary>
+    CpuIncompatible = 91,
 }
 
 /// <summary>libvirt refused a call, its daemon could not be reached, or a call took too long.</summary>

@@ -28,6 +28,102 @@ public enum DomainState
     PmSuspended = 7,
 }
 
+/// <summary>virDomainPausedReason (libvirt-domain.h): why a domain is <see cref="DomainState.Paused"/>.</summary>
+public enum PausedReason
+{
+    /// <summary>Not known.</summary>
+    Unknown = 0,
+
+    /// <summary>By a user's request.</summary>
+    User = 1,
+
+    /// <summary>For a migration.</summary>
+    Migration = 2,
+
+    /// <summary>It is being saved.</summary>
+    Save = 3,
+
+    /// <summary>Its memory is being dumped.</summary>
+    Dump = 4,
+
+    /// <summary>A disk's I/O error.</summary>
+    IoError = 5,
+
+    /// <summary>Its watchdog.</summary>
+    Watchdog = 6,
+
+    /// <summary>Put back to a snapshot.</summary>
+    FromSnapshot = 7,
+
+    /// <summary>It is being shut down.</summary>
+    ShuttingDown = 8,
+
+    /// <summary>A snapshot is being made.</summary>
+    Snapshot = 9,
+
+    /// <summary>The guest has crashed.</summary>
+    Crashed = 10,
+
+    /// <summary>It is being started.</summary>
+    StartingUp = 11,
+
+    /// <summary>The source of a post-copy migration of memory: the guest runs on the destination.</summary>
+    PostCopy = 12,
+
+    /// <summary>A post-copy migration of memory has failed.</summary>
+    PostCopyFailed = 13,
+}
+
+/// <summary>virDomainCreateFlags (libvirt-domain.h).</summary>
+[Flags]
+public enum DomainCreateOptions
+{
+    /// <summary>It runs, and on after the connection has ended.</summary>
+    None = 0,
+
+    /// <summary>Its virtual CPUs wait for <see cref="LibvirtDomain.ResumeAsync"/>.</summary>
+    Paused = 1 << 0,
+
+    /// <summary>It is destroyed when the connection that made it ends.</summary>
+    AutoDestroy = 1 << 1,
+}
+
+/// <summary>virCPUCompareResult (libvirt-host.h).</summary>
+public enum CpuComparison
+{
+    /// <summary>The host's CPU cannot run it.</summary>
+    Incompatible = 0,
+
+    /// <summary>The host's CPU is the same.</summary>
+    Identical = 1,
+
+    /// <summary>The host's CPU can do more.</summary>
+    Superset = 2,
+}
+
+/// <summary>virDomainBlockCommitFlags (libvirt-domain.h).</summary>
+[Flags]
+public enum BlockCommitOptions
+{
+    /// <summary>Into the bottom of the chain where no base is named.</summary>
+    None = 0,
+
+    /// <summary>Into the layer right below where no base is named.</summary>
+    Shallow = 1 << 0,
+
+    /// <summary>Files that are no longer of use are deleted.</summary>
+    Delete = 1 << 1,
+
+    /// <summary>The top may be the active layer: the job then gets ready and waits to be pivoted.</summary>
+    Active = 1 << 2,
+
+    /// <summary>The chain's names stay relative.</summary>
+    Relative = 1 << 3,
+
+    /// <summary>The bandwidth is in bytes per second; always set.</summary>
+    BandwidthBytes = 1 << 4,
+}
+
 /// <summary>virDomainBlockJobType (libvirt-domain.h).</summary>
 public enum BlockJobType
 {
@@ -168,6 +264,9 @@ public enum MigrateOptions
 
     /// <summary>Post-copy of memory may be switched to.</summary>
     PostCopy = 1 << 15,
+
+    /// <summary>Memory and disks are encrypted on the way, with the certificates that the daemons are configured with.</summary>
+    Tls = 1 << 16,
 }
 
 /// <summary>One domain of a list.</summary>
@@ -202,3 +301,20 @@ public sealed record BlockStats(
 /// <param name="Current">Where it is, in a unit of the job's own.</param>
 /// <param name="End">Where it will be done. Equal numbers do not tell that the job has ended.</param>
 public sealed record BlockJobInfo(BlockJobType Type, long BandwidthBytes, long Current, long End);
+
+/// <summary>virDomainGetJobStats: a migration, or another job on a whole domain. What a driver does not tell is 0.</summary>
+/// <param name="Type">virDomainJobType of libvirt-domain.h: 1 bounded, 2 unbounded, 3 completed, 4 failed, 5 cancelled.</param>
+/// <param name="MemoryTotal">Bytes; likewise the others. Pages that are written meanwhile are processed again.</param>
+/// <param name="DowntimeMs">How long the guest stands still at the end: expected, and measured once the job is over. Null where
+/// unknown.</param>
+public sealed record DomainJob(
+    int Type,
+    long TimeElapsedMs,
+    long MemoryTotal,
+    long MemoryProcessed,
+    long MemoryRemaining,
+    long MemoryBytesPerSecond,
+    long DiskTotal,
+    long DiskProcessed,
+    long DiskRemaining,
+    long? DowntimeMs);

@@ -4,8 +4,9 @@ namespace StreamService.Qemu.Libvirt;
 
 /// <summary>
 /// The functions of libvirt used here, name for name (libvirt/libvirt-host.h, libvirt-domain.h,
-/// libvirt-domain-snapshot.h, libvirt-event.h, virterror.h and libvirt-qemu.h). Nothing is checked:
-/// callers go through <see cref="LibvirtConnection"/> and <see cref="LibvirtDomain"/>.
+/// libvirt-domain-snapshot.h, libvirt-storage.h, libvirt-stream.h, libvirt-event.h, virterror.h and libvirt-qemu.h).
+/// Nothing is checked: callers go through <see cref="LibvirtConnection"/>, <see cref="LibvirtDomain"/> and
+/// <see cref="LibvirtFolder"/>.
 /// </summary>
 /// <remarks>C's <c>unsigned long</c> is <see cref="nuint"/>: the two agree on every Linux ABI.</remarks>
 internal static unsafe partial class NativeMethods
@@ -24,6 +25,9 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)]
     internal static partial void virSetErrorFunc(
         nint userData, delegate* unmanaged[Cdecl]<nint, VirError*, void> handler);
+
+    [LibraryImport(Lib)]
+    internal static partial void virTypedParamsFree(VirTypedParameter* @params, int nparams);
 
     [LibraryImport(Lib)]
     internal static partial int virEventRegisterDefaultImpl();
@@ -81,7 +85,18 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Lib)]
     internal static partial void virDomainStatsRecordListFree(VirDomainStatsRecord** stats);
 
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial byte* virConnectGetDomainCapabilities(
+        ConnectHandle conn, string? emulatorbin, string? arch, string? machine, string? virttype, uint flags);
+
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int virConnectCompareHypervisorCPU(
+        ConnectHandle conn, string? emulator, string? arch, string? machine, string? virttype, string xmlCPU, uint flags);
+
     // Domain.
+
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial DomainHandle virDomainCreateXML(ConnectHandle conn, string xmlDesc, uint flags);
 
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial DomainHandle virDomainLookupByUUIDString(ConnectHandle conn, string uuidstr);
@@ -108,6 +123,15 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Lib)]
     internal static partial int virDomainGetState(DomainHandle domain, out int state, out int reason, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virDomainIsPersistent(DomainHandle dom);
+
+    [LibraryImport(Lib)]
+    internal static partial int virDomainGetAutostart(DomainHandle domain, out int autostart);
+
+    [LibraryImport(Lib)]
+    internal static partial int virDomainSetAutostart(DomainHandle domain, int autostart);
 
     [LibraryImport(Lib)]
     internal static partial byte* virDomainGetXMLDesc(DomainHandle domain, uint flags);
@@ -143,6 +167,10 @@ internal static unsafe partial class NativeMethods
         DomainHandle domain, string disk, string? @base, nuint bandwidth, uint flags);
 
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int virDomainBlockCommit(
+        DomainHandle dom, string disk, string? @base, string? top, nuint bandwidth, uint flags);
+
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int virDomainGetBlockJobInfo(
         DomainHandle domain, string disk, out VirDomainBlockJobInfo info, uint flags);
 
@@ -153,9 +181,17 @@ internal static unsafe partial class NativeMethods
     internal static partial int virDomainBlockJobSetSpeed(
         DomainHandle domain, string disk, nuint bandwidth, uint flags);
 
+    [LibraryImport(Lib)]
+    internal static partial DomainHandle virDomainMigrate3(
+        DomainHandle domain, ConnectHandle dconn, VirTypedParameter* @params, uint nparams, uint flags);
+
     [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int virDomainMigrateToURI3(
         DomainHandle domain, string? dconnuri, VirTypedParameter* @params, uint nparams, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virDomainGetJobStats(
+        DomainHandle domain, out int type, out VirTypedParameter* @params, out int nparams, uint flags);
 
     [LibraryImport(Lib)]
     internal static partial int virDomainAbortJob(DomainHandle domain);
@@ -166,6 +202,74 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(Lib)]
     internal static partial int virDomainSnapshotFree(nint snapshot);
+
+    // Storage.
+
+    [LibraryImport(Lib)]
+    internal static partial int virConnectListAllStoragePools(ConnectHandle conn, out nint* pools, uint flags);
+
+    /// <summary>Finds active pools only.</summary>
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial StoragePoolHandle virStoragePoolLookupByTargetPath(ConnectHandle conn, string path);
+
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial StoragePoolHandle virStoragePoolCreateXML(ConnectHandle conn, string xmlDesc, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStoragePoolCreate(StoragePoolHandle pool, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStoragePoolDestroy(StoragePoolHandle pool);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStoragePoolFree(nint pool);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStoragePoolRefresh(StoragePoolHandle pool, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStoragePoolIsPersistent(StoragePoolHandle pool);
+
+    /// <summary>The answer belongs to the pool object: not to be freed.</summary>
+    [LibraryImport(Lib)]
+    internal static partial byte* virStoragePoolGetName(StoragePoolHandle pool);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStoragePoolGetInfo(StoragePoolHandle pool, out VirStoragePoolInfo info);
+
+    [LibraryImport(Lib)]
+    internal static partial byte* virStoragePoolGetXMLDesc(StoragePoolHandle pool, uint flags);
+
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial StorageVolHandle virStorageVolLookupByName(StoragePoolHandle pool, string name);
+
+    [LibraryImport(Lib, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial StorageVolHandle virStorageVolCreateXML(StoragePoolHandle pool, string xmlDesc, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStorageVolUpload(
+        StorageVolHandle vol, StreamHandle stream, ulong offset, ulong length, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStorageVolDelete(StorageVolHandle vol, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStorageVolFree(nint vol);
+
+    [LibraryImport(Lib)]
+    internal static partial StreamHandle virStreamNew(ConnectHandle conn, uint flags);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStreamSend(StreamHandle st, byte* data, nuint nbytes);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStreamFinish(StreamHandle st);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStreamAbort(StreamHandle st);
+
+    [LibraryImport(Lib)]
+    internal static partial int virStreamFree(nint st);
 
     // libvirt-qemu.
 

@@ -40,6 +40,16 @@ internal unsafe struct VirDomainStatsRecord
     public int ParamCount;
 }
 
+/// <summary>struct _virStoragePoolInfo of libvirt-storage.h.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct VirStoragePoolInfo
+{
+    public int State;
+    public ulong Capacity;
+    public ulong Allocation;
+    public ulong Available;
+}
+
 /// <summary>struct _virTypedParameter of libvirt-common.h: a name of at most 79 bytes, a type, a union of eight bytes.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct VirTypedParameter

@@ -391,6 +391,9 @@ public sealed class NbdClient : IAsyncDisposable
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 10);
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 3);
+
+        // TCP_USER_TIMEOUT of linux/tcp.h, in milliseconds: keepalive does not watch a connection with unacknowledged data.
+        socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, 18, BitConverter.GetBytes(60_000));
         return socket;
     }
 }

@@ -42,4 +42,7 @@ public static class NbdMetadataContext
     /// layer, 2 and more in the backing chain. Only exports made with <c>allocation-depth:true</c> have it.
     /// </summary>
     public const string AllocationDepth = "qemu:allocation-depth";
+
+    /// <summary>What a bitmap that is exported with its node holds (QEMU docs/interop/nbd.txt): bit 0 is set for what is dirty.</summary>
+    public static string DirtyBitmap(string name) => $"qemu:dirty-bitmap:{name}";
 }

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Net;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -82,6 +84,26 @@ public static class BlockCommands
         }
     }
 
+    /// <summary>Starts QEMU's only NBD server on a TCP port of its machine.</summary>
+    /// <param name="tlsCredentials">Id of an object with a server's certificates; null for plain text.</param>
+    /// <param name="maxConnections">0 for no limit; null for QEMU's default.</param>
+    /// <exception cref="QmpCommandException">It runs already, or cannot listen there.</exception>
+    public static Task NbdServerStartAsync(
+        this IQmpMonitor monitor, IPEndPoint endPoint, string? tlsCredentials, int? maxConnections = null, CancellationToken cancellationToken = default) =>
+        monitor.NbdServerStartAsync(
+            new JsonObject
+            {
+                ["type"] = "inet",
+                ["data"] = new JsonObject
+                {
+                    ["host"] = endPoint.Address.ToString(),
+                    ["port"] = endPoint.Port.ToString(CultureInfo.InvariantCulture),
+                },
+            },
+            maxConnections,
+            cancellationToken,
+            tlsCredentials);
+
     /// <summary>Stops QEMU's NBD server and with it all exports over it.</summary>
     public static Task NbdServerStopAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
         monitor.ExecuteAsync("nbd-server-stop", null, null, cancellationToken);
@@ -91,6 +113,7 @@ public static class BlockCommands
     /// <param name="name">What NBD clients ask for.</param>
     /// <param name="writable">Refused for a node that a guest writes to.</param>
     /// <param name="allocationDepth">Offer the context qemu:allocation-depth.</param>
+    /// <param name="bitmap">Offer this bitmap of the node as context too: one that records nothing.</param>
     public static Task BlockExportAddAsync(
         this IQmpMonitor monitor,
         string id,
@@ -98,20 +121,22 @@ public static class BlockCommands
         string name,
         bool writable = false,
         bool allocationDepth = true,
-        CancellationToken cancellationToken = default) =>
-        monitor.ExecuteAsync(
-            "block-export-add",
-            new JsonObject
-            {
-                ["type"] = "nbd",
-                ["id"] = id,
-                ["node-name"] = nodeName,
-                ["name"] = name,
-                ["writable"] = writable,
-                ["allocation-depth"] = allocationDepth,
-            },
-            null,
-            cancellationToken);
+        string? bitmap = null,
+        CancellationToken cancellationToken = default)
+    {
+        var arguments = new JsonObject
+        {
+            ["type"] = "nbd",
+            ["id"] = id,
+            ["node-name"] = nodeName,
+            ["name"] = name,
+            ["writable"] = writable,
+            ["allocation-depth"] = allocationDepth,
+        };
+        if (bitmap is not null)
+            arguments["bitmaps"] = new JsonArray(bitmap);
+        return monitor.ExecuteAsync("block-export-add", arguments, null, cancellationToken);
+    }
 
     /// <summary>Takes an export back. It is gone once query-block-exports no longer lists it.</summary>
     /// <param name="hard">Also with clients connected; otherwise that is refused.</param>
@@ -124,9 +149,11 @@ public static class BlockCommands
             cancellationToken);
 
     private static Task<JsonElement> NbdServerStartAsync(
-        this IQmpMonitor monitor, JsonObject address, int? maxConnections, CancellationToken cancellationToken)
+        this IQmpMonitor monitor, JsonObject address, int? maxConnections, CancellationToken cancellationToken, string? tlsCredentials = null)
     {
         var arguments = new JsonObject { ["addr"] = address };
+        if (tlsCredentials is not null)
+            arguments["tls-creds"] = tlsCredentials;
         if (maxConnections is { } limit)
             arguments["max-connections"] = limit;
         return monitor.ExecuteAsync("nbd-server-start", arguments, null, cancellationToken);

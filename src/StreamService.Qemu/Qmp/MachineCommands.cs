@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace StreamService.Qemu.Qmp;
 
@@ -39,6 +40,17 @@ public static class MachineCommands
     /// <summary>RunState (qapi/run-state.json): running, paused, prelaunch, shutdown, suspended, ...</summary>
     public static async Task<string> QueryStatusAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
         Text(await monitor.ExecuteAsync("query-status", null, null, cancellationToken), "status") ?? "";
+
+    /// <summary>Makes an object of QEMU's own.</summary>
+    /// <param name="properties">ObjectOptions of qapi/qom.json: qom-type, id, and what belongs to the type.</param>
+    /// <exception cref="QmpCommandException">There is one of that id, or QEMU cannot make it.</exception>
+    public static Task ObjectAddAsync(this IQmpMonitor monitor, JsonObject properties, CancellationToken cancellationToken = default) =>
+        monitor.ExecuteAsync("object-add", properties, null, cancellationToken);
+
+    /// <summary>Removes an object.</summary>
+    /// <exception cref="QmpCommandException">There is none of that id, or it is in use.</exception>
+    public static Task ObjectDelAsync(this IQmpMonitor monitor, string id, CancellationToken cancellationToken = default) =>
+        monitor.ExecuteAsync("object-del", new() { ["id"] = id }, null, cancellationToken);
 
     /// <summary>Runs a command of the human monitor.</summary>
     /// <returns>What it would have shown.</returns>

@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment;
 using StreamService.Hypervisors;
+using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Storage;
 using StreamService.Streaming;
@@ -11,7 +12,7 @@ namespace StreamService.Api;
 /// <summary>Domains.</summary>
 [ApiController]
 [Route("domains")]
-public sealed class DomainsController(HostDirectory hosts, StreamManager manager, Deployer deployer) : ControllerBase
+public sealed class DomainsController(HostDirectory hosts, StreamManager manager, Deployer deployer, MigrationManager migrations) : ControllerBase
 {
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
     /// <param name="host">Only this host's. If it cannot be reached, the call fails.</param>
@@ -87,6 +88,8 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     public async Task<IActionResult> RemoveAsync(string id, bool storage = false, CancellationToken cancellationToken = default)
     {
+        if (migrations.FindActive(id) is { } migration)
+            throw new MigrationActiveException(migration);
         await deployer.RemoveAsync(id, storage, cancellationToken);
         return NoContent();
     }

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Hypervisors;
+using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Streaming;
 
@@ -13,7 +14,7 @@ namespace StreamService.Api;
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
-public sealed class StreamController(HostDirectory hosts, StreamManager manager) : ControllerBase
+public sealed class StreamController(HostDirectory hosts, StreamManager manager, MigrationManager migrations) : ControllerBase
 {
     /// <summary>Streams the whole disk in the background (mode full), or one unit now (mode single).</summary>
     /// <param name="id">The domain's UUID, or its name where one host only has it.</param>
@@ -31,6 +32,9 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager)
     public async Task<IActionResult> StartAsync(string id, string path, [FromBody] StreamRequest request, CancellationToken cancellationToken)
     {
         var (hypervisor, domain, disk) = await hosts.FindDiskAsync(id, DiskPath.Decode(HttpContext), cancellationToken);
+        // Until the switch the disk's layers are the migration's; afterwards its own streams are at work.
+        if (migrations.FindActive(domain.Id) is { SwitchedAt: null } migration)
+            throw new MigrationActiveException(migration);
         if (request.Mode == StreamMode.Full)
         {
             var status = await manager.StartAsync(hypervisor, domain, disk, request.ToSpec(), Request.Headers[IdempotencyFilter.Header], cancellationToken);

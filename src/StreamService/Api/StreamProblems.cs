@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment;
 using StreamService.Deployment.Images;
 using StreamService.Hypervisors;
+using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Qemu.Nbd;
 using StreamService.Streaming;
@@ -53,6 +54,10 @@ public static class StreamProblems
         ProfileNotFoundException => Problem("profile-not-found", 404, "The image has no profile.", exception.Message),
         InvalidTemplateException template => InvalidRequest(new Dictionary<string, string[]> { ["domainXml"] = [.. template.Faults] }),
         DeploymentRefusedException refused => Refused(refused),
+        MigrationNotFoundException => Problem("migration-not-found", 404, "There is no such migration.", exception.Message),
+        MigrationRefusedException refused => Refused(refused),
+        MigrationActiveException active => Active(active),
+        MigrationPastException => Problem("migration-past", 409, "The migration is past that point.", exception.Message),
         HypervisorException refused => HypervisorError(refused.ErrorClass, refused.Text),
         NbdCommandException refused => HypervisorError(refused.Error.ToString(), refused.Message),
         NbdException broken => HypervisorError("NbdConnection", broken.Message),
@@ -127,6 +132,20 @@ public static class StreamProblems
         DeploymentRefusal.SizeTooSmall => InvalidRequest(new Dictionary<string, string[]> { ["size"] = [refused.Message] }),
         _ => throw new ArgumentOutOfRangeException(nameof(refused), refused.Refusal, "A refusal without a problem."),
     };
+
+    private static ProblemDetails Refused(MigrationRefusedException refused)
+    {
+        var problem = Problem("migration-refused", StatusCodes.Status409Conflict, "The domain cannot migrate.", refused.Message);
+        problem.Extensions["errors"] = refused.Faults;
+        return problem;
+    }
+
+    private static ProblemDetails Active(MigrationActiveException active)
+    {
+        var problem = Problem("migration-active", StatusCodes.Status409Conflict, "The domain is being migrated.", active.Message);
+        problem.Extensions[StatusUrl] = $"/migrations/{active.MigrationId}";
+        return problem;
+    }
 
     private static ProblemDetails HypervisorError(string errorClass, string text)
     {

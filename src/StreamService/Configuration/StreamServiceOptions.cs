@@ -23,6 +23,9 @@ public sealed class StreamServiceOptions
     /// <summary>How domains are deployed.</summary>
     public DeploymentOptions Deployment { get; init; } = new();
 
+    /// <summary>How domains migrate, and how hosts export disks to other machines.</summary>
+    public MigrationOptions Migration { get; init; } = new();
+
     /// <summary>Limits that streams share; the API adds more.</summary>
     public List<BudgetOptions> Budgets { get; init; } = [];
 
@@ -43,11 +46,18 @@ public sealed class HostOptions
     public string Name { get; set; } = "";
 
     /// <summary>
-    /// A libvirt URI, for example <c>qemu:///system</c>, or <c>qemu+unix:///system?socket=…</c> where its socket lies elsewhere;
+    /// A libvirt URI, for example <c>qemu:///system</c>, or <c>qemu+unix:///system?socket=…</c> where its socket lies elsewhere,
+    /// or another machine's, by <c>qemu+ssh://</c>, <c>qemu+libssh://</c>, <c>qemu+libssh2://</c>, <c>qemu+tls://</c> or <c>qemu+tcp://</c>;
     /// or monitor sockets of QEMU or qemu-storage-daemon, <c>qmp+unix:///path/to.sock</c> for one,
     /// <c>qmp+unix:///folder/*.sock</c> for all of a folder.
     /// </summary>
     public string Uri { get; set; } = "";
+
+    /// <summary>
+    /// The host's address for migrations and for exports to other machines. Default: the host in its URI, for this machine's own
+    /// libvirt the address from which it reaches the destination.
+    /// </summary>
+    public string MigrationAddress { get; set; } = "";
 }
 
 /// <summary>Where records are kept.</summary>
@@ -122,10 +132,12 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 if (fault is not null)
                     yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' {fault}.";
             }
-            else if (uri.Scheme is not ("qemu" or "qemu+unix"))
-                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session, qemu+unix:///system?socket=… or qmp+unix:///folder/*.sock.";
+            else if (uri.Scheme is not ("qemu" or "qemu+unix" or "qemu+ssh" or "qemu+libssh" or "qemu+libssh2" or "qemu+tls" or "qemu+tcp"))
+                yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session, qemu+unix:///system?socket=…, qemu+ssh://host/system, qemu+libssh://host/system, qemu+libssh2://host/system, qemu+tls://host/system, qemu+tcp://host/system or qmp+unix:///folder/*.sock.";
+            if (host.MigrationAddress.Length > 0 && Uri.CheckHostName(host.MigrationAddress) == UriHostNameType.Unknown)
+                yield return $"StreamService:Hosts:{i}:MigrationAddress '{host.MigrationAddress}' is neither a name nor an address of a host.";
         }
-        foreach (var fault in options.Deployment.Faults())
+        foreach (var fault in options.Deployment.Faults().Concat(options.Migration.Faults()))
             yield return fault;
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";

@@ -29,7 +29,7 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
         return [.. lists.SelectMany(list => list)];
     }
 
-    /// <summary>Finds a domain by its UUID, or by its name where one host only has it.</summary>
+    /// <summary>Finds a domain by its UUID, or by its name where one host only has it. Of one that is on several hosts, the one that runs.</summary>
     /// <exception cref="DomainNotFoundException">No host has it.</exception>
     /// <exception cref="AmbiguousDomainException">Several hosts have a domain of that name.</exception>
     /// <exception cref="HostUnreachableException">No host that answers has it, and one does not answer.</exception>
@@ -49,9 +49,11 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
                 unreachable ??= exception;
             }
         }
-        // A migrating domain is on two hosts under one UUID: the one where it runs is meant.
-        if (found.Count > 1 && found.All(match => match.Domain.Id == found[0].Domain.Id) && found.Count(match => match.Domain.IsActive) == 1)
-            return found.Single(match => match.Domain.IsActive);
+        // A domain that migrates or did is on two hosts under one UUID: the one where it runs is meant.
+        if (found.Count > 1 && found.All(match => match.Domain.Id == found[0].Domain.Id)
+            && found.MinBy(match => Rank(match.Domain)) is var meant
+            && (meant.Domain.IsMigrating || found.Count(match => Rank(match.Domain) == Rank(meant.Domain)) == 1))
+            return meant;
         return found switch
         {
             [var only] => only,
@@ -59,6 +61,9 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
             _ => throw new AmbiguousDomainException(idOrName, [.. found.Select(match => match.Domain.Host)]),
         };
     }
+
+    /// <summary>The lower, the likelier it is the one that is meant. Of two that are stopped by a migration the first.</summary>
+    private static int Rank(DomainInfo domain) => domain.State is DomainState.Running or DomainState.Blocked ? 0 : domain.IsActive && !domain.IsMigrating ? 1 : 2;
 
     /// <summary>Finds a disk by its domain and its target or source path.</summary>
     /// <exception cref="DiskNotFoundException">The domain has no such disk.</exception>

@@ -8,23 +8,11 @@ public sealed class HypervisorFactory(IOptions<StreamServiceOptions> options, Ti
 {
     public IReadOnlyList<IHypervisor> CreateAll()
     {
-        var runtimeDirectory = PrepareRuntimeDirectory(options.Value.RuntimeDirectory);
+        var runtimeDirectory = RuntimeDirectory.Prepare(options.Value.RuntimeDirectory);
         return [.. options.Value.Hosts.Select(host => Create(host, runtimeDirectory))];
     }
 
     private IHypervisor Create(Configuration.HostOptions host, string runtimeDirectory) => QmpHypervisor.Takes(new Uri(host.Uri), out _)
         ? new QmpHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<QmpHypervisor>())
-        : new LibvirtHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<LibvirtHypervisor>());
-
-    private static string PrepareRuntimeDirectory(string configured)
-    {
-        var folder = configured.Length > 0 ? configured
-            : Environment.IsPrivilegedProcess ? "/run/streamservice"
-            : Path.Combine(Environment.GetEnvironmentVariable("XDG_RUNTIME_DIR") ?? Path.GetTempPath(), "streamservice");
-        // Whoever reaches a socket in it reads the disks of guests.
-        const UnixFileMode ownerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-        Directory.CreateDirectory(folder, ownerOnly);
-        File.SetUnixFileMode(folder, ownerOnly);
-        return folder;
-    }
+        : new LibvirtHypervisor(host.Name, host.Uri, host.MigrationAddress.Length > 0 ? host.MigrationAddress : null, runtimeDirectory, options.Value.Migration, time, loggers.CreateLogger<LibvirtHypervisor>());
 }

@@ -3,6 +3,9 @@ namespace StreamService.Hypervisors;
 /// <summary>What the hypervisor layer writes to the log.</summary>
 internal static partial class HypervisorLog
 {
+    [LoggerMessage(LogLevel.Warning, "The libvirt of {Source} cannot talk to that of {Destination}, so the migration goes through this service: {Reason}")]
+    public static partial void NotPeerToPeer(ILogger logger, string source, string destination, string reason);
+
     [LoggerMessage(1, LogLevel.Information, "Host {Host} is connected: {Hypervisor} {Version}, libvirt {LibvirtVersion}")]
     public static partial void Connected(ILogger logger, string host, string? hypervisor, string? version, string? libvirtVersion);
 

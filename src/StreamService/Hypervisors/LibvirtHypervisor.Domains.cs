@@ -10,6 +10,12 @@ public sealed partial class LibvirtHypervisor : IDomainDefiner
     /// <inheritdoc/>
     public bool IsLocal => Uri.TryCreate(_uri, UriKind.Absolute, out var uri) && uri.Scheme == "qemu" && uri.Host.Length == 0;
 
+    /// <summary>Whether its QEMUs are on another machine, where no open file can be handed to them.</summary>
+    private bool IsRemote => !IsLocal && new Uri(_uri).Scheme != "qemu+unix";
+
+    /// <summary>Without a host in the URI, libvirt connects to this machine.</summary>
+    private static string HostOf(string uri) => new Uri(uri).DnsSafeHost is { Length: > 0 } host ? host : "localhost";
+
     /// <inheritdoc/>
     public string ImageFolder => Uri.TryCreate(_uri, UriKind.Absolute, out var uri) && uri.AbsolutePath == "/session"
         ? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "libvirt", "images")

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using StreamService.Configuration;
 using StreamService.Qemu.Libvirt;
 using StreamService.Qemu.Qmp;
 
@@ -18,6 +19,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private readonly string _name;
     private readonly string _uri;
     private readonly string _runtimeDirectory;
+    private readonly MigrationOptions _migration;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<Guid, DomainCache> _domains = new();
@@ -28,12 +30,16 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private HostInfo _info;
     private LibvirtConnection? _connection;
 
+    /// <param name="migrationAddress">See <see cref="MigrationAddress"/>; null for what the URI says.</param>
     /// <param name="runtimeDirectory">Folder of the NBD sockets, closed to all but this user.</param>
-    public LibvirtHypervisor(string name, string uri, string runtimeDirectory, TimeProvider time, ILogger<LibvirtHypervisor> logger)
+    public LibvirtHypervisor(
+        string name, string uri, string? migrationAddress, string runtimeDirectory, MigrationOptions migration, TimeProvider time, ILogger<LibvirtHypervisor> logger)
     {
         _name = name;
         _uri = uri;
+        MigrationAddress = migrationAddress ?? (IsRemote ? HostOf(uri) : null);
         _runtimeDirectory = runtimeDirectory;
+        _migration = migration;
         _time = time;
         _logger = logger;
         _info = new HostInfo(name, uri, HostState.Unreachable, null, null, null, "Not connected yet.");
@@ -48,6 +54,9 @@ public sealed partial class LibvirtHypervisor : IHypervisor
 
     /// <inheritdoc/>
     public HostInfo Info => Volatile.Read(ref _info);
+
+    /// <summary>The host's address for migrations and for exports to other machines; null where nothing but the destination decides it.</summary>
+    public string? MigrationAddress { get; }
 
     /// <summary>What is known of one domain, and its handle on the present connection.</summary>
     private sealed record DomainCache(LibvirtConnection Connection, LibvirtDomain Domain, ExpiringValue<DomainInfo> Info, ExpiringValue<DomainXml> Xml);
@@ -121,8 +130,9 @@ public sealed partial class LibvirtHypervisor : IHypervisor
             new Monitor(this, domain),
             token => FindCapabilitiesAsync(new Monitor(this, domain), token),
             cache.Domain.Name,
-            Path.Combine(_runtimeDirectory, $"{domain}.sock"),
-            daemonSocket: null,
+            IsRemote
+                ? new NbdTcpListener(MigrationAddress!, _migration)
+                : new NbdUnixListener(Path.Combine(_runtimeDirectory, $"{domain}.sock"), daemonSocket: null),
             _time,
             _logger));
         return await TranslateAsync(() => server.LeaseAsync(target, token => FindNodeAsync(domain, alias, token), cancellationToken), domain);
@@ -205,10 +215,11 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private async Task<DomainInfo> DescribeAsync(Guid id, CancellationToken cancellationToken)
     {
         var cache = await FindCacheAsync(id, cancellationToken);
-        var (state, _) = await CallAsync(id, handle => handle.GetStateAsync(cancellationToken), cancellationToken);
+        var (state, reason) = await CallAsync(id, handle => handle.GetStateAsync(cancellationToken), cancellationToken);
         var xml = await cache.Xml.GetAsync(cancellationToken);
-        var info = new DomainInfo(id, xml.Name, _name, StateOf(state), []) { Labels = xml.Labels };
-        var devices = info.IsActive ? await QueryBlockAsync(id, cancellationToken) : [];
+        var info = new DomainInfo(id, xml.Name, _name, StateOf(state), []) { Labels = xml.Labels, IsMigrating = IsMigrating(state, reason) };
+        // While libvirt's migration has the domain, the monitor's commands wait until that is over.
+        var devices = info.IsActive && !info.IsMigrating ? await QueryBlockAsync(id, cancellationToken) : [];
         var disks = new List<DiskInfo>();
         foreach (var disk in xml.Disks)
         {
@@ -222,11 +233,14 @@ public sealed partial class LibvirtHypervisor : IHypervisor
                 (int?)image?.ClusterSize,
                 [.. disk.BackingChain.Select(element => new ChainImage(element.Source ?? "unknown", element.Format ?? "raw"))],
                 readOnly,
-                info.IsActive && !readOnly && disk.BackingChain.Count > 0);
+                info.IsActive && !info.IsMigrating && !readOnly && disk.BackingChain.Count > 0);
             disks.Add(info.IsActive ? described : await DescribeOfflineAsync(id, described, disk, cancellationToken));
         }
         return info with { Disks = disks };
     }
+
+    private static bool IsMigrating(Qemu.Libvirt.DomainState state, int reason) =>
+        state == Qemu.Libvirt.DomainState.Paused && (PausedReason)reason is PausedReason.Migration or PausedReason.StartingUp or PausedReason.PostCopy;
 
     private static DomainState StateOf(Qemu.Libvirt.DomainState state) => state switch
     {

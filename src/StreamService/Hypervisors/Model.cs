@@ -69,6 +69,9 @@ public sealed record DomainInfo(Guid Id, string Name, string Host, DomainState S
     public bool IsActive => State is DomainState.Running or DomainState.Blocked or DomainState.Paused
         or DomainState.ShuttingDown or DomainState.Suspended;
 
+    /// <summary>A QEMU process holds its disks, but a migration has it: nothing is known of its disks, and nothing can be done to them.</summary>
+    public bool IsMigrating { get; init; }
+
     /// <summary>Whether the disk can be worked on: a QEMU process holds it, or the service can open its image.</summary>
     public bool CanOpen(DiskInfo disk) => IsActive || disk.OpensOffline;
 

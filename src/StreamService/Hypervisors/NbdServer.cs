@@ -1,4 +1,6 @@
-using System.Net.Sockets;
+using System.Net;
+using System.Net.Security;
+using System.Security.Cryptography;
 using StreamService.Qemu.Nbd;
 using StreamService.Qemu.Qmp;
 
@@ -9,23 +11,17 @@ namespace StreamService.Hypervisors;
 /// </summary>
 /// <remarks>
 /// A QEMU has one NBD server, which libvirt's own migration and backup want too: it is started for the first lease, shared
-/// by all disks, and given back <see cref="KeepWarm"/> after the last lease. The socket is bound here, in a folder that only
-/// this service can enter, and reaches QEMU as a file descriptor: QEMU needs no permission on any path, and nobody else can
-/// connect. A service that was killed leaves its server behind in QEMU; the next one cleans up before it starts its own.
+/// by all disks, and given back <see cref="KeepWarm"/> after the last lease. A service that was killed leaves its server
+/// behind in QEMU; the next one cleans up before it starts its own.
 /// </remarks>
 /// <param name="monitor">Of that QEMU.</param>
 /// <param name="findCapabilities">What that QEMU can do; asked whenever the server is started.</param>
-/// <param name="ownSocket">Where the socket is bound here and handed over as a file.</param>
-/// <param name="daemonSocket">
-/// Where a qemu-storage-daemon, which takes no files, binds the socket itself: in the folder in which it made its monitor,
-/// so that it can, and whoever can reach the monitor can reach it. Null where files always work.
-/// </param>
+/// <param name="listener">Where that QEMU's NBD server listens.</param>
 internal sealed class NbdServer(
     IQmpMonitor monitor,
     Func<CancellationToken, Task<QemuCapabilities>> findCapabilities,
     string domain,
-    string ownSocket,
-    string? daemonSocket,
+    NbdListener listener,
     TimeProvider time,
     ILogger logger) : IAsyncDisposable
 {
@@ -46,8 +42,6 @@ internal sealed class NbdServer(
 
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly Dictionary<string, Entry> _exports = [];
-    private readonly string _ownSocket = ownSocket;
-    private string _socketPath = ownSocket;
     private bool _started;
 
     private sealed class Entry(string id, NbdClient warm)
@@ -81,6 +75,36 @@ internal sealed class NbdServer(
         finally
         {
             _gate.Release();
+        }
+    }
+
+    /// <summary>Exports a node together with one of its bitmaps, beside the lease that keeps the server.</summary>
+    /// <returns>A connection to it, and what ends both.</returns>
+    public async Task<(NbdClient Client, Func<ValueTask> Release)> ExportBitmapAsync(string node, string bitmap, CancellationToken cancellationToken)
+    {
+        var id = $"{ExportPrefix}{bitmap}";
+        await monitor.BlockExportAddAsync(id, node, id, bitmap: bitmap, cancellationToken: cancellationToken);
+        try
+        {
+            var client = await ConnectAsync(id, cancellationToken, NbdMetadataContext.DirtyBitmap(bitmap));
+            return (client, async () =>
+            {
+                await client.DisposeAsync();
+                await EndAsync();
+            });
+        }
+        catch
+        {
+            await EndAsync();
+            throw;
+        }
+
+        async Task EndAsync()
+        {
+            await TryAsync(() => monitor.BlockExportDelAsync(id, hard: true, CancellationToken.None));
+            // The bitmap is free once the export is gone.
+            while ((await ListAsync(CancellationToken.None)).Any(export => export.Id == id))
+                await Task.Delay(TimeSpan.FromMilliseconds(20), time, CancellationToken.None);
         }
     }
 
@@ -165,9 +189,12 @@ internal sealed class NbdServer(
         {
             return new Entry(id, await ConnectAsync(id, cancellationToken));
         }
-        catch
+        catch (Exception exception)
         {
             await monitor.BlockExportDelAsync(id, hard: true, CancellationToken.None);
+            // The monitor answers, so the machine does: its port is closed to us, or its certificate does not please.
+            if (exception is NbdException && listener.EndPoint is IPEndPoint)
+                throw new ExportUnavailableException("NotReachable", $"Disk '{target}' of domain '{domain}' is exported, but cannot be reached: {exception.Message}", exception);
             throw;
         }
     }
@@ -191,39 +218,25 @@ internal sealed class NbdServer(
         var capabilities = await findCapabilities(cancellationToken);
         if (!capabilities.AllocationDepth)
             throw new ExportUnavailableException("CommandNotFound", $"The QEMU of domain '{domain}' is too old: its exports do not tell the allocation depth.");
-        _socketPath = capabilities.TakesFiles ? _ownSocket : daemonSocket ?? _ownSocket;
-        await CleanUpAfterPredecessorAsync(cancellationToken);
+        await CleanUpAfterPredecessorAsync(capabilities, cancellationToken);
         try
         {
-            if (capabilities.TakesFiles)
-            {
-                using var listener = Listen(_socketPath);
-                await monitor.NbdServerStartAsync(listener.SafeHandle, maxConnections: 0, cancellationToken);
-            }
-            else
-            {
-                await monitor.NbdServerStartAsync(_socketPath, maxConnections: 0, cancellationToken);
-                File.SetUnixFileMode(_socketPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            }
+            await listener.OpenAsync(monitor, capabilities, cancellationToken);
         }
         catch (QmpCommandException refused)
         {
             throw new ExportUnavailableException(refused.Class,
                 $"QEMU has one NBD server, and that of domain '{domain}' cannot be used; somebody else has it, maybe (a migration or a backup): {refused.Description}.", refused);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new ExportUnavailableException("SocketNotFound", $"QEMU made its NBD socket where this service cannot reach it: {exception.Message}", exception);
-        }
         _started = true;
         HypervisorLog.NbdServerStarted(logger, domain);
     }
 
-    private async Task CleanUpAfterPredecessorAsync(CancellationToken cancellationToken)
+    private async Task CleanUpAfterPredecessorAsync(QemuCapabilities capabilities, CancellationToken cancellationToken)
     {
         var exports = await ListAsync(cancellationToken);
         var ours = exports.Where(export => export.Id.StartsWith(ExportPrefix, StringComparison.Ordinal)).ToList();
-        if (ours.Count == 0 && !await AnswersAsync(_socketPath, cancellationToken))
+        if (ours.Count == 0 && !await listener.IsLeftOverAsync(monitor, capabilities, cancellationToken))
             return;
         foreach (var export in ours)
             await TryAsync(() => monitor.BlockExportDelAsync(export.Id, hard: true, cancellationToken));
@@ -238,7 +251,7 @@ internal sealed class NbdServer(
         if (!await GoneAsync(cancellationToken))
             return;
         await TryAsync(() => monitor.NbdServerStopAsync(cancellationToken));
-        File.Delete(_socketPath);
+        await listener.CloseAsync(monitor, cancellationToken);
         _started = false;
         HypervisorLog.NbdServerStopped(logger, domain);
     }
@@ -271,35 +284,19 @@ internal sealed class NbdServer(
         }
     }
 
-    private Task<NbdClient> ConnectAsync(string export, CancellationToken cancellationToken) =>
-        NbdClient.ConnectAsync(new UnixDomainSocketEndPoint(_socketPath), export, ClientOptions, cancellationToken);
+    private async Task<NbdClient> ConnectAsync(string export, CancellationToken cancellationToken, params IEnumerable<string> contexts) =>
+        await NbdClient.ConnectAsync(
+            listener.EndPoint, export, ClientOptions with { MetadataContexts = [.. ClientOptions.MetadataContexts, .. contexts], TlsOptions = FindTls() }, cancellationToken);
 
-    private static Socket Listen(string path)
+    private SslClientAuthenticationOptions? FindTls()
     {
-        // .NET deletes the file that a socket was bound to when the socket is closed, and ours must be closed, else
-        // connections would be accepted here after QEMU's end: bind under another name, then rename.
-        var bound = path + ".new";
-        File.Delete(bound);
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        socket.Bind(new UnixDomainSocketEndPoint(bound));
-        socket.Listen(16);
-        File.Move(bound, path, overwrite: true);
-        return socket;
-    }
-
-    private static async Task<bool> AnswersAsync(string path, CancellationToken cancellationToken)
-    {
-        if (!File.Exists(path))
-            return false;
-        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken);
-            return true;
+            return listener.FindTls();
         }
-        catch (SocketException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or CryptographicException)
         {
-            return false;
+            throw new ExportUnavailableException("CertificatesUnusable", $"The certificates for TLS cannot be used: {exception.Message}", exception);
         }
     }
 }

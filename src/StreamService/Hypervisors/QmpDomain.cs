@@ -53,7 +53,7 @@ internal sealed partial class QmpDomain : IDisposable
         Id = NameBasedId(socketPath);
         Name = name ?? Path.GetFileNameWithoutExtension(socketPath);
         _info = new(DescribeAsync, Lifetime, time);
-        _nbdServer = new NbdServer(new Monitor(this), _ => Task.FromResult(Connected().Capabilities), Name, Path.Combine(runtimeDirectory, $"{Id}.sock"), socketPath + ".nbd", time, logger);
+        _nbdServer = new NbdServer(new Monitor(this), _ => Task.FromResult(Connected().Capabilities), Name, new NbdUnixListener(Path.Combine(runtimeDirectory, $"{Id}.sock"), socketPath + ".nbd"), time, logger);
     }
 
     /// <summary>A connection, and what is behind it.</summary>

@@ -3,33 +3,48 @@ using System.Threading.Channels;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Options;
 using StreamService.Configuration;
+using StreamService.Migrations;
 using StreamService.Streaming;
 
 namespace StreamService.Progress;
 
 /// <summary>
-/// Carries snapshots from the stream jobs to the hub: state changes at once, progress at most so often a second and
-/// stream, and of progress that comes faster the latest.
+/// Carries pictures from the stream jobs and migrations to the hub: changes of state at once, progress at most so often a second
+/// for each, and of progress that comes faster the latest.
 /// </summary>
 public sealed class ProgressPublisher(
-    StreamManager manager,
+    StreamManager streams,
+    MigrationManager migrations,
     IHubContext<StreamHub, IStreamClient> hub,
     Subscribers subscribers,
     IOptions<StreamServiceOptions> options,
     TimeProvider time) : BackgroundService
 {
-    private readonly Channel<(StreamStatus Status, bool StateChanged)> _snapshots = Channel.CreateUnbounded<(StreamStatus, bool)>(new() { SingleReader = true });
+    private readonly Channel<Picture> _pictures = Channel.CreateUnbounded<Picture>(new() { SingleReader = true });
     private readonly ConcurrentDictionary<Guid, Pace> _paces = new();
+
+    /// <summary>A picture on its way.</summary>
+    /// <param name="Of">The stream's or migration's id.</param>
+    /// <param name="AtOnce">It is more than progress.</param>
+    /// <param name="Last">None follows.</param>
+    private sealed record Picture(Guid Of, bool AtOnce, bool Last, Func<Task> SendAsync);
 
     private sealed class Pace
     {
         public long? SentAt { get; set; }
-        public StreamStatus? Held { get; set; }
+        public Picture? Held { get; set; }
     }
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
-        manager.Published += (status, stateChanged) => _snapshots.Writer.TryWrite((status, stateChanged));
+        streams.Published += (status, stateChanged) => _pictures.Writer.TryWrite(new Picture(status.StreamId, stateChanged, status.IsFinal, () =>
+        {
+            var clients = hub.Clients.Clients(subscribers.For(status));
+            var view = StreamStatusView.From(status);
+            return stateChanged ? clients.StreamStateChanged(view) : clients.StreamProgress(view);
+        }));
+        migrations.Published += (status, recorded) => _pictures.Writer.TryWrite(new Picture(status.MigrationId, recorded, status.IsFinal, () =>
+            hub.Clients.Clients(subscribers.For(status)).MigrationChanged(MigrationView.From(status))));
         return base.StartAsync(cancellationToken);
     }
 
@@ -47,30 +62,30 @@ public sealed class ProgressPublisher(
 
     private async Task SendAsync(TimeSpan interval, CancellationToken cancellationToken)
     {
-        await foreach (var (status, stateChanged) in _snapshots.Reader.ReadAllAsync(cancellationToken))
+        await foreach (var picture in _pictures.Reader.ReadAllAsync(cancellationToken))
         {
-            if (stateChanged)
+            if (picture.AtOnce)
             {
-                if (status.IsFinal)
-                    _paces.TryRemove(status.StreamId, out _);
-                else if (_paces.TryGetValue(status.StreamId, out var superseded))
+                if (picture.Last)
+                    _paces.TryRemove(picture.Of, out _);
+                else if (_paces.TryGetValue(picture.Of, out var superseded))
                     lock (superseded)
                         superseded.Held = null;
-                await Clients(status).StreamStateChanged(StreamStatusView.From(status));
+                await picture.SendAsync();
                 continue;
             }
-            var pace = _paces.GetOrAdd(status.StreamId, _ => new Pace());
+            var pace = _paces.GetOrAdd(picture.Of, _ => new Pace());
             lock (pace)
             {
                 if (pace.SentAt is { } sent && time.GetElapsedTime(sent) < interval)
                 {
-                    pace.Held = status;
+                    pace.Held = picture;
                     continue;
                 }
                 pace.SentAt = time.GetTimestamp();
                 pace.Held = null;
             }
-            await Clients(status).StreamProgress(StreamStatusView.From(status));
+            await picture.SendAsync();
         }
     }
 
@@ -80,7 +95,7 @@ public sealed class ProgressPublisher(
         while (await timer.WaitForNextTickAsync(cancellationToken))
             foreach (var pace in _paces.Values)
             {
-                StreamStatus? due = null;
+                Picture? due = null;
                 lock (pace)
                     if (pace.Held is not null && pace.SentAt is { } sent && time.GetElapsedTime(sent) >= interval)
                     {
@@ -88,9 +103,7 @@ public sealed class ProgressPublisher(
                         pace.SentAt = time.GetTimestamp();
                     }
                 if (due is not null)
-                    await Clients(due).StreamProgress(StreamStatusView.From(due));
+                    await due.SendAsync();
             }
     }
-
-    private IStreamClient Clients(StreamStatus status) => hub.Clients.Clients(subscribers.For(status));
 }

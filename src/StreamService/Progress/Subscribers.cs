@@ -1,26 +1,34 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using StreamService.Migrations;
 using StreamService.Streaming;
 
 namespace StreamService.Progress;
 
-/// <summary>Which connection of the hub wants to hear of which streams.</summary>
+/// <summary>Which connection of the hub wants to hear of which streams and migrations.</summary>
 public sealed class Subscribers
 {
-    private readonly ConcurrentDictionary<string, ImmutableHashSet<StreamSubscription>> _byConnection = new();
+    private readonly ConcurrentDictionary<string, ImmutableHashSet<StreamSubscription>> _streams = new();
+    private readonly ConcurrentDictionary<string, ImmutableHashSet<MigrationSubscription>> _migrations = new();
 
     public void Add(string connection, StreamSubscription subscription) =>
-        _byConnection.AddOrUpdate(connection, _ => [subscription], (_, all) => all.Add(subscription));
+        _streams.AddOrUpdate(connection, _ => [subscription], (_, all) => all.Add(subscription));
 
-    public void Remove(string connection) => _byConnection.TryRemove(connection, out _);
+    public void Add(string connection, MigrationSubscription subscription) =>
+        _migrations.AddOrUpdate(connection, _ => [subscription], (_, all) => all.Add(subscription));
+
+    public void Remove(string connection)
+    {
+        _streams.TryRemove(connection, out _);
+        _migrations.TryRemove(connection, out _);
+    }
 
     /// <summary>The connections that a stream concerns, each once.</summary>
-    public IReadOnlyList<string> For(StreamStatus status)
-    {
-        var connections = new List<string>();
-        foreach (var (connection, subscriptions) in _byConnection)
-            if (subscriptions.Any(subscription => subscription.Matches(status)))
-                connections.Add(connection);
-        return connections;
-    }
+    public IReadOnlyList<string> For(StreamStatus status) => Of(_streams, subscription => subscription.Matches(status));
+
+    /// <summary>The connections that a migration concerns, each once.</summary>
+    public IReadOnlyList<string> For(MigrationStatus status) => Of(_migrations, subscription => subscription.Matches(status));
+
+    private static List<string> Of<T>(ConcurrentDictionary<string, ImmutableHashSet<T>> all, Func<T, bool> matches) =>
+        [.. all.Where(connection => connection.Value.Any(matches)).Select(connection => connection.Key)];
 }

@@ -16,6 +16,10 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
 
     public DbSet<DeploymentRecord> Deployments => Set<DeploymentRecord>();
 
+    public DbSet<MigrationRecord> Migrations => Set<MigrationRecord>();
+
+    public DbSet<MigrationWrittenRecord> MigrationWrites => Set<MigrationWrittenRecord>();
+
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.Entity<StreamRecord>(stream =>
@@ -47,6 +51,31 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
             deployment.ToTable("Deployments");
             deployment.HasKey(record => record.Domain);
             deployment.HasIndex(record => record.IdempotencyKey);
+        });
+        modelBuilder.Entity<MigrationRecord>(migration =>
+        {
+            migration.ToTable("Migrations");
+            migration.HasKey(record => record.MigrationId);
+            migration.HasIndex(record => new { record.CreatedAt, record.MigrationId });
+            migration.HasIndex(record => record.State);
+            migration.HasIndex(record => record.IdempotencyKey);
+            migration.HasMany(record => record.Steps).WithOne().HasForeignKey(step => step.MigrationId);
+            migration.HasMany(record => record.Disks).WithOne().HasForeignKey(disk => disk.MigrationId);
+        });
+        modelBuilder.Entity<MigrationStepRecord>(step =>
+        {
+            step.ToTable("MigrationSteps");
+            step.HasKey(record => new { record.MigrationId, record.Name });
+        });
+        modelBuilder.Entity<MigrationDiskRecord>(disk =>
+        {
+            disk.ToTable("MigrationDisks");
+            disk.HasKey(record => new { record.MigrationId, record.Target });
+        });
+        modelBuilder.Entity<MigrationWrittenRecord>(written =>
+        {
+            written.ToTable("MigrationWrites");
+            written.HasKey(record => new { record.MigrationId, record.Target });
         });
     }
 

@@ -3,9 +3,6 @@ using StreamService.Streaming;
 
 namespace StreamService.Storage;
 
-/// <summary>Where in the list of streams a page ends: the newest come first.</summary>
-public sealed record StreamPosition(DateTimeOffset CreatedAt, Guid StreamId);
-
 /// <summary>Which streams are asked for; null members do not restrict.</summary>
 public sealed record StreamFilter(IReadOnlyCollection<StreamState>? States = null, string? Host = null, Guid? Domain = null);
 
@@ -66,7 +63,7 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
     }
 
     /// <summary>A page of streams, the newest first.</summary>
-    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, StreamPosition? after, int limit, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, PagePosition? after, int limit, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         var query = context.Streams.AsNoTracking();
@@ -78,7 +75,7 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
             query = query.Where(record => record.Domain == domain);
         if (after is not null)
             query = query.Where(record => record.CreatedAt < after.CreatedAt
-                || (record.CreatedAt == after.CreatedAt && record.StreamId.CompareTo(after.StreamId) < 0));
+                || (record.CreatedAt == after.CreatedAt && record.StreamId.CompareTo(after.Id) < 0));
         var records = await query
             .OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId)
             .Take(limit)

@@ -105,7 +105,7 @@ public sealed class StreamManager(
     }
 
     /// <summary>A page of streams, the newest first.</summary>
-    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, StreamPosition? after, int limit, CancellationToken cancellationToken) =>
+    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, PagePosition? after, int limit, CancellationToken cancellationToken) =>
         [.. (await store.ListAsync(filter, after, limit, cancellationToken)).Select(Live)];
 
     /// <summary>The present snapshots of all streams that are not over.</summary>

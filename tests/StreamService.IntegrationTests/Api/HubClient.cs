@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net.WebSockets;
 using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.SignalR.Client;
@@ -12,9 +13,19 @@ internal sealed class HubClient : IAsyncDisposable
     private readonly HubConnection _connection;
     private readonly Channel<JsonElement> _states = Channel.CreateUnbounded<JsonElement>();
 
-    private HubClient(Uri address)
+    private HubClient(ServiceProcess service)
     {
-        _connection = new HubConnectionBuilder().WithUrl(new Uri(address, "/hubs/streams")).Build();
+        _connection = new HubConnectionBuilder().WithUrl(new Uri(service.Address, "/hubs/streams"), options =>
+        {
+            options.HttpMessageHandlerFactory = _ => service.Transport();
+            options.WebSocketFactory = async (context, cancellationToken) =>
+            {
+                var socket = new ClientWebSocket();
+                await socket.ConnectAsync(context.Uri, new HttpMessageInvoker(service.Transport()), cancellationToken);
+                return socket;
+            };
+        }).Build();
+        _connection.On<JsonElement>("MigrationChanged", Migrations.Enqueue);
         _connection.On<JsonElement>("StreamStateChanged", status =>
         {
             Messages.Enqueue(status);
@@ -27,7 +38,10 @@ internal sealed class HubClient : IAsyncDisposable
         });
     }
 
-    /// <summary>All messages in the order of their arrival.</summary>
+    /// <summary>What it was told of migrations.</summary>
+    public ConcurrentQueue<JsonElement> Migrations { get; } = new();
+
+    /// <summary>All messages of streams in the order of their arrival.</summary>
     public ConcurrentQueue<JsonElement> Messages { get; } = new();
 
     /// <summary>Progress, with the time of its arrival.</summary>
@@ -35,7 +49,7 @@ internal sealed class HubClient : IAsyncDisposable
 
     public static async Task<HubClient> ConnectAsync(ServiceProcess service)
     {
-        var client = new HubClient(service.Address);
+        var client = new HubClient(service);
         await client._connection.StartAsync();
         return client;
     }
@@ -45,6 +59,9 @@ internal sealed class HubClient : IAsyncDisposable
         [.. (await _connection.InvokeAsync<JsonElement>("Subscribe", subscription)).EnumerateArray()];
 
     /// <summary>Unsubscribes. What was sent before has arrived when it returns: a connection keeps its order.</summary>
+    public async Task<IReadOnlyList<JsonElement>> SubscribeMigrationsAsync(object subscription) =>
+        [.. (await _connection.InvokeAsync<JsonElement>("SubscribeMigrations", subscription)).EnumerateArray()];
+
     public Task UnsubscribeAsync() => _connection.InvokeAsync("Unsubscribe");
 
     /// <summary>State changes as they come, up to and with the first of that state.</summary>

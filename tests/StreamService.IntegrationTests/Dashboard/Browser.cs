@@ -16,13 +16,14 @@ internal sealed class Browser : IAsyncDisposable
         _browser = browser;
     }
 
-    public static async Task<Browser> StartAsync()
+    /// <param name="executable">What starts it; null: itself.</param>
+    public static async Task<Browser> StartAsync(string? executable = null)
     {
         Requires.Program("chromium");
         var playwright = await Playwright.CreateAsync();
         var browser = await playwright.Chromium.LaunchAsync(new()
         {
-            ExecutablePath = Chromium,
+            ExecutablePath = executable ?? Chromium,
             // Tests run as root, in a network that reaches nothing.
             Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
         });

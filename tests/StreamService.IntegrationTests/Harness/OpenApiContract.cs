@@ -7,7 +7,7 @@ namespace StreamService.IntegrationTests.Harness;
 /// Holds every answer that passes through it against the checked-in OpenAPI document: the call, the status and the body
 /// must be documented there. So no test can see an answer that the document does not know.
 /// </summary>
-internal sealed class OpenApiContract : DelegatingHandler
+internal sealed class OpenApiContract(HttpMessageHandler transport) : DelegatingHandler(transport)
 {
     /// <summary>Calls beside the API itself.</summary>
     private static readonly string[] Undocumented = ["/healthz", "/readyz", "/metrics", "/openapi/", "/swagger", "/hubs/"];
@@ -16,12 +16,6 @@ internal sealed class OpenApiContract : DelegatingHandler
         JsonNode.Parse(File.ReadAllText(Path.Combine(Repository.Root, "openapi", "streamservice.v1.json")))!.AsObject());
 
     private static readonly System.Collections.Concurrent.ConcurrentDictionary<string, Task<JsonSchema>> Schemas = new();
-
-    private OpenApiContract() : base(new SocketsHttpHandler())
-    {
-    }
-
-    public static HttpMessageHandler Handler() => new OpenApiContract();
 
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {

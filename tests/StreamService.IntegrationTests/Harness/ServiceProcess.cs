@@ -11,16 +11,19 @@ internal sealed class ServiceProcess : IAsyncDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("streamservice-test-service-").FullName;
     private readonly Dictionary<string, string> _settings;
+    private readonly TwoHosts? _hosts;
     private readonly List<string> _log = [];
     private Process? _process;
 
-    private ServiceProcess(Dictionary<string, string> settings)
+    private ServiceProcess(Dictionary<string, string> settings, TwoHosts? hosts)
     {
         _settings = settings;
-        Address = new Uri($"http://127.0.0.1:{FreePort()}");
-        Http = new HttpClient(OpenApiContract.Handler()) { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(5) };
+        _hosts = hosts;
+        Address = new Uri(hosts is null ? $"http://127.0.0.1:{FreePort()}" : "http://localhost");
+        Http = new HttpClient(new OpenApiContract(Transport())) { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(5) };
     }
 
+    /// <summary>What it is called with; <see cref="Transport"/> gets there.</summary>
     public Uri Address { get; }
 
     /// <summary>Checks all traffic against the OpenAPI document.</summary>
@@ -29,12 +32,40 @@ internal sealed class ServiceProcess : IAsyncDisposable
     public int ProcessId => _process!.Id;
 
     /// <param name="settings">Configuration beside the defaults: one local libvirt host called "local", SQLite in a folder of its own.</param>
-    public static async Task<ServiceProcess> StartAsync(Dictionary<string, string>? settings = null)
+    /// <param name="hosts">Runs it in the first of these two, with both as its hosts, "h1" and "h2".</param>
+    public static async Task<ServiceProcess> StartAsync(Dictionary<string, string>? settings = null, TwoHosts? hosts = null)
     {
-        var service = new ServiceProcess(settings ?? []);
+        var service = new ServiceProcess(settings ?? [], hosts);
         await service.StartAgainAsync();
         return service;
     }
+
+    /// <summary>Connects to the service, which listens on a Unix socket where this process is not on its network.</summary>
+    public SocketsHttpHandler Transport()
+    {
+        var handler = new SocketsHttpHandler();
+        if (_hosts is not null)
+            handler.ConnectCallback = async (_, cancellationToken) =>
+            {
+                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(ApiSocket), cancellationToken);
+                    return new NetworkStream(socket, ownsSocket: true);
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
+            };
+        return handler;
+    }
+
+    /// <summary>Where it listens in the network of the first of two hosts, for who is there too.</summary>
+    public static Uri AddressWithin { get; } = new("http://127.0.0.1:5080");
+
+    private string ApiSocket => Path.Combine(_folder, "api.sock");
 
     /// <summary>Where the service looks for monitor sockets: host "monitors".</summary>
     private string MonitorFolder => Path.Combine(_folder, "monitors");
@@ -43,17 +74,27 @@ internal sealed class ServiceProcess : IAsyncDisposable
     {
         Directory.CreateDirectory(MonitorFolder);
         var assembly = typeof(Program).Assembly.Location;
-        var start = new ProcessStartInfo("dotnet", [assembly])
+        // Where appsettings.json and the dashboard's wwwroot are.
+        var folder = Path.Combine(Repository.Root, "src", "StreamService");
+        // Entering a host leaves the working directory behind.
+        var (program, arguments) = _hosts?.Enter(1, "env", $"--chdir={folder}", "dotnet", assembly) ?? ("dotnet", [assembly]);
+        var start = new ProcessStartInfo(program, arguments)
         {
-            // Where appsettings.json and the dashboard's wwwroot are.
-            WorkingDirectory = Path.Combine(Repository.Root, "src", "StreamService"),
+            WorkingDirectory = folder,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.Environment["ASPNETCORE_URLS"] = Address.ToString();
-        start.Environment["StreamService__Hosts__0__Name"] = "local";
+        // The socket of a service that was killed is in the way of the next.
+        File.Delete(ApiSocket);
+        start.Environment["ASPNETCORE_URLS"] = _hosts is null ? Address.ToString() : $"http://unix:{ApiSocket};{AddressWithin}";
+        start.Environment["StreamService__Hosts__0__Name"] = _hosts is null ? "local" : "h1";
         start.Environment["StreamService__Hosts__0__Uri"] = "qemu:///system";
-        if (!_settings.ContainsKey("StreamService__Hosts__1__Name"))
+        if (_hosts is not null)
+        {
+            start.Environment["StreamService__Hosts__1__Name"] = "h2";
+            start.Environment["StreamService__Hosts__1__Uri"] = TwoHosts.UriOf(2);
+        }
+        else if (!_settings.ContainsKey("StreamService__Hosts__1__Name"))
         {
             start.Environment["StreamService__Hosts__1__Name"] = "monitors";
             start.Environment["StreamService__Hosts__1__Uri"] = $"qmp+unix://{MonitorFolder}/*.sock";
@@ -108,6 +149,8 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     public static string DiskUrl(TestDomain domain) => $"/domains/{domain.Key}/disks/vda";
 
+    public static string DiskUrl(MigratingGuest domain, string target = "vda") => $"/domains/{domain.Id}/disks/{target}";
+
     /// <summary>Makes a domain that libvirt does not run known to the service.</summary>
     public async Task AdoptAsync(TestDomain domain)
     {
@@ -128,23 +171,38 @@ internal sealed class ServiceProcess : IAsyncDisposable
     /// <summary>Starts a full stream and expects it to be accepted.</summary>
     public async Task<JsonElement> StartStreamAsync(TestDomain domain, object? body = null)
     {
-        using var answer = await StreamAsync(domain, body ?? new { mode = "full" });
+        await AdoptAsync(domain);
+        return await StartStreamAsync(DiskUrl(domain), body);
+    }
+
+    /// <inheritdoc cref="StartStreamAsync(TestDomain, object?)"/>
+    public async Task<JsonElement> StartStreamAsync(string diskUrl, object? body = null)
+    {
+        using var answer = await Http.PostAsJsonAsync($"{diskUrl}/stream", body ?? new { mode = "full" });
         Assert.True(answer.StatusCode == HttpStatusCode.Accepted, await answer.Content.ReadAsStringAsync());
         return await answer.Content.ReadFromJsonAsync<JsonElement>();
     }
 
-    public Task<JsonElement> StatusAsync(TestDomain domain) => Http.GetFromJsonAsync<JsonElement>($"{DiskUrl(domain)}/status");
+    public Task<JsonElement> StatusAsync(TestDomain domain) => StatusAsync(DiskUrl(domain));
 
-    public async Task<JsonElement> ChangeAsync(TestDomain domain, object body)
+    public Task<JsonElement> StatusAsync(string diskUrl) => Http.GetFromJsonAsync<JsonElement>($"{diskUrl}/status");
+
+    public Task<JsonElement> ChangeAsync(TestDomain domain, object body) => ChangeAsync(DiskUrl(domain), body);
+
+    public async Task<JsonElement> ChangeAsync(string diskUrl, object body)
     {
-        using var answer = await Http.PatchAsJsonAsync($"{DiskUrl(domain)}/stream", body);
+        using var answer = await Http.PatchAsJsonAsync($"{diskUrl}/stream", body);
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
         return await answer.Content.ReadFromJsonAsync<JsonElement>();
     }
 
     /// <summary>Long-polls until the disk's stream is in the state; fails at once in another final state.</summary>
-    public async Task<JsonElement> WaitForStateAsync(TestDomain domain, string state, TimeSpan? within = null) =>
-        await WaitForAsync(domain, $"state {state}", status =>
+    public Task<JsonElement> WaitForStateAsync(TestDomain domain, string state, TimeSpan? within = null) =>
+        WaitForStateAsync(DiskUrl(domain), state, within);
+
+    /// <inheritdoc cref="WaitForStateAsync(TestDomain, string, TimeSpan?)"/>
+    public async Task<JsonElement> WaitForStateAsync(string diskUrl, string state, TimeSpan? within = null) =>
+        await WaitForAsync(diskUrl, $"state {state}", status =>
         {
             var now = status.GetProperty("state").GetString();
             Assert.True(now == state || now is not ("completed" or "failed" or "cancelled"), $"Waited for {state}, got {status}\n{LogText}");
@@ -152,16 +210,20 @@ internal sealed class ServiceProcess : IAsyncDisposable
         }, within);
 
     /// <summary>Long-polls until the status is as wished.</summary>
-    public async Task<JsonElement> WaitForAsync(TestDomain domain, string what, Func<JsonElement, bool> wished, TimeSpan? within = null)
+    public Task<JsonElement> WaitForAsync(TestDomain domain, string what, Func<JsonElement, bool> wished, TimeSpan? within = null) =>
+        WaitForAsync(DiskUrl(domain), what, wished, within);
+
+    /// <inheritdoc cref="WaitForAsync(TestDomain, string, Func{JsonElement, bool}, TimeSpan?)"/>
+    public async Task<JsonElement> WaitForAsync(string diskUrl, string what, Func<JsonElement, bool> wished, TimeSpan? within = null)
     {
         using var deadline = new CancellationTokenSource(within ?? TimeSpan.FromMinutes(1));
-        var status = await StatusAsync(domain);
+        var status = await StatusAsync(diskUrl);
         while (!wished(status))
         {
             try
             {
                 status = await Http.GetFromJsonAsync<JsonElement>(
-                    $"{DiskUrl(domain)}/status?waitForGeneration={status.GetProperty("generation").GetInt64() + 1}&timeoutSeconds=10", deadline.Token);
+                    $"{diskUrl}/status?waitForGeneration={status.GetProperty("generation").GetInt64() + 1}&timeoutSeconds=10", deadline.Token);
             }
             catch (OperationCanceledException)
             {
@@ -180,15 +242,32 @@ internal sealed class ServiceProcess : IAsyncDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    /// <summary>Whether the first host answers; the folder of monitors always does.</summary>
+    /// <summary>Whether the first host answers, the folder of monitors always does; of two hosts whether both do.</summary>
     private async Task<bool> IsConnectedAsync() =>
-        (await Http.GetFromJsonAsync<JsonElement>("/hosts"))[0].GetProperty("state").GetString() == "connected";
+        (await Http.GetFromJsonAsync<JsonElement>("/hosts")).EnumerateArray().Take(_hosts is null ? 1 : 2)
+            .All(host => host.GetProperty("state").GetString() == "connected");
+
+    private event Action<string>? Logged;
+
+    /// <summary>Completes as soon as the log has a line with these words, from now on.</summary>
+    public Task WhenLoggedAsync(string words)
+    {
+        var logged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Logged += line =>
+        {
+            if (line.Contains(words, StringComparison.Ordinal))
+                logged.TrySetResult();
+        };
+        return logged.Task.WaitAsync(TimeSpan.FromMinutes(1));
+    }
 
     private void Log(string? line)
     {
-        if (line is not null)
-            lock (_log)
-                _log.Add(line);
+        if (line is null)
+            return;
+        lock (_log)
+            _log.Add(line);
+        Logged?.Invoke(line);
     }
 
     private static int FreePort()

@@ -50,13 +50,26 @@ public sealed class ConfigurationTests
         Assert.Empty(Faults(("http_ports", "8080"), ("urls", "http://127.0.0.1:1")));
 
     [Fact]
-    public void Defaults_are_valid_and_so_are_local_libvirt_URIs() => Assert.True(new StreamServiceOptionsValidator().Validate(null, new StreamServiceOptions
+    public void Times_of_migrations_have_bounds()
+    {
+        var faults = Faults(("StreamService:Migration:ReconnectDelay", "00:00:00"), ("StreamService:Migration:GiveUpAfter", "2.00:00:00"));
+        Assert.Equal(2, faults.Count);
+        Assert.Contains("ReconnectDelay", faults[0], StringComparison.Ordinal);
+        Assert.Contains("GiveUpAfter", faults[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Defaults_are_valid_and_so_are_libvirt_URIs() => Assert.True(new StreamServiceOptionsValidator().Validate(null, new StreamServiceOptions
     {
         Hosts =
         [
             new() { Name = "a", Uri = "qemu:///system" },
             new() { Name = "b", Uri = "qemu:///session" },
             new() { Name = "c", Uri = "qemu+unix:///system?socket=/run/other/libvirt-sock" },
+            new() { Name = "d", Uri = "qemu+ssh://root@h2/system", MigrationAddress = "10.0.0.2" },
+            new() { Name = "e", Uri = "qemu+tls://h3.example/system", MigrationAddress = "h3-storage.example" },
+            new() { Name = "f", Uri = "qemu+tcp://[fd00::4]/system", MigrationAddress = "fd00::4" },
+            new() { Name = "g", Uri = "qemu+libssh2://h5/system?keyfile=/root/key" },
         ],
     }).Succeeded);
 
@@ -85,6 +98,36 @@ public sealed class ConfigurationTests
         })
             Assert.Single(result.Failures!, failure => failure.StartsWith("StreamService:" + fault, StringComparison.Ordinal));
         Assert.Equal(15, result.Failures!.Count());
+    }
+
+    [Theory]
+    [InlineData("Ports", "10810")]
+    [InlineData("Ports", "0-10")]
+    [InlineData("Ports", "10909-10810")]
+    [InlineData("Ports", "65000-65536")]
+    [InlineData("Ports", "a-b")]
+    [InlineData("Ports", "")]
+    [InlineData("Tls:Folder", "pki")]
+    public void Faults_of_exports_to_other_machines_name_their_setting(string member, string value) => Assert.StartsWith(
+        $"StreamService:Migration:{member} ", Assert.Single(Faults(($"StreamService:Migration:{member}", value))), StringComparison.Ordinal);
+
+    [Fact]
+    public void Each_missing_certificate_and_a_wrong_address_are_named()
+    {
+        var folder = Directory.CreateTempSubdirectory("streamservice-test-").FullName;
+        try
+        {
+            File.WriteAllText(Path.Combine(folder, "ca-cert.pem"), "");
+            var faults = Faults(("StreamService:Migration:Tls:Folder", folder),
+                ("StreamService:Hosts:0:Name", "a"), ("StreamService:Hosts:0:Uri", "qemu+tcp://h2/system"), ("StreamService:Hosts:0:MigrationAddress", "h2:49152"));
+            Assert.Equal(3, faults.Count);
+            foreach (var part in new[] { "client-cert.pem", "client-key.pem", "StreamService:Hosts:0:MigrationAddress 'h2:49152'" })
+                Assert.Single(faults, fault => fault.Contains(part, StringComparison.Ordinal));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     private static IReadOnlyList<string> Faults(params (string Key, string Value)[] settings) => StartupFaults.Find(

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 using StreamService.Qemu.Qmp;
@@ -110,6 +111,22 @@ public sealed class BlockCommandsTests
 
         Assert.Equal(
             ["""{"execute":"nbd-server-start","arguments":{"addr":{"type":"unix","data":{"path":"/run/s.sock"}},"max-connections":4}}"""],
+            monitor.Sent);
+    }
+
+    [Fact]
+    public async Task The_server_is_started_on_a_port_with_and_without_certificates()
+    {
+        var monitor = new ScriptedMonitor(Done, Done);
+
+        await monitor.NbdServerStartAsync(new IPEndPoint(IPAddress.Parse("fd00::2"), 10810), null, 0, Token);
+        await monitor.NbdServerStartAsync(new IPEndPoint(IPAddress.Parse("10.0.0.2"), 10811), "tls", 0, Token);
+
+        Assert.Equal(
+            [
+                """{"execute":"nbd-server-start","arguments":{"addr":{"type":"inet","data":{"host":"fd00::2","port":"10810"}},"max-connections":0}}""",
+                """{"execute":"nbd-server-start","arguments":{"addr":{"type":"inet","data":{"host":"10.0.0.2","port":"10811"}},"tls-creds":"tls","max-connections":0}}""",
+            ],
             monitor.Sent);
     }
 

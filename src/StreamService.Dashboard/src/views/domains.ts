@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { repeat } from 'lit-html/directives/repeat.js';
 import { formatPercent, formatSize, formatWords } from '../format.ts';
+import { isOver } from '../migrations.ts';
 import type { Disk, Domain, StreamStatus } from '../model.ts';
 import { diskKey, isFinished, progress } from '../streams.ts';
 import { chain, layersOf } from './chain.ts';
@@ -39,6 +40,7 @@ function domainCard(context: Context, domain: Domain, streams: Streams): Templat
         <h3>${domain.name}</h3>
         <span class="muted">on ${domain.host}</span>
         ${badge(running ? 'good' : 'calm', capitalize(formatWords(domain.state)), 'domain-state')}
+        ${running ? migrateButton(context, domain) : nothing}
       </div>
       ${domain.disks.length === 0
         ? html`<p class="muted">No disk.</p>`
@@ -46,6 +48,17 @@ function domainCard(context: Context, domain: Domain, streams: Streams): Templat
             ${repeat(domain.disks, ({ target }) => target, (disk) => diskRow(context, domain, disk, streams))}
           </ul>`}
     </li>`;
+}
+
+/** Nothing where there is nowhere to go. */
+function migrateButton({ store, actions }: Context, domain: Domain): TemplateResult | typeof nothing {
+  const destinations = (store.hosts.value ?? [])
+    .filter((host) => host.name !== domain.host && host.state === 'connected' && host.uri.startsWith('qemu'))
+    .map((host) => host.name);
+  if (destinations.length === 0 || [...store.migrations.values()].some((migration) => migration.domain === domain.id && !isOver(migration.state))) return nothing;
+  return html`
+    <button type="button" class="migrate" data-testid="btn-migrate" data-domain=${domain.id} aria-label="Migrate ${domain.name}"
+      @click=${() => actions.openMigrationForm(domain, destinations)}>Migrate…</button>`;
 }
 
 function diskRow(context: Context, domain: Domain, disk: Disk, streams: Streams): TemplateResult {

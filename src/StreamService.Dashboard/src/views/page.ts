@@ -5,6 +5,8 @@ import { group, newestByDisk, totals, type StreamGroups } from '../streams.ts';
 import type { Context } from './context.ts';
 import { domainsView } from './domains.ts';
 import { hostsView } from './hosts.ts';
+import { migrationForm } from './migration-form.ts';
+import { migrationsView } from './migrations.ts';
 import { streamForm } from './stream-form.ts';
 import { streamsView } from './streams.ts';
 
@@ -18,7 +20,7 @@ export function page(context: Context): TemplateResult {
       <div class="bar">
         <h1><img src="favicon.svg" alt="" width="24" height="24" />StreamService</h1>
         <nav aria-label="Sections">
-          <a href="#streams">Streams</a><a href="#domains">Domains</a><a href="#hosts">Hosts</a>
+          ${store.migrations.size > 0 ? html`<a href="#migrations">Migrations</a>` : ''}<a href="#streams">Streams</a><a href="#domains">Domains</a><a href="#hosts">Hosts</a>
         </nav>
         ${connection(store.hub)}
       </div>
@@ -27,13 +29,15 @@ export function page(context: Context): TemplateResult {
       ${overview(groups)}
       <div class="columns">
         <div>
+          ${migrationsView(context)}
           ${streamsView(context, groups)}
           ${domainsView(context, newestByDisk(store.streams.values()))}
         </div>
         ${hostsView(store.hosts)}
       </div>
     </main>
-    ${streamForm(context)}`;
+    ${streamForm(context)}
+    ${migrationForm(context)}`;
 }
 
 const connectionWords: Record<HubState, { text: string; title: string }> = {

@@ -37,7 +37,7 @@ export function streamRow(context: Context, stream: StreamStatus): TemplateResul
       ${bar(stream, name)}
       ${isFinished(state) ? finishedFacts(stream) : liveFacts(context, stream, name)}
       ${explanation(stream)}
-      ${problemNote(context.actions.problems.get(streamId), 'stream-problem', () => context.actions.dismiss(stream))}
+      ${problemNote(context.actions.problems.get(streamId), 'stream-problem', () => context.actions.dismiss(streamId))}
     </li>`;
 }
 

@@ -1,0 +1,33 @@
+using System.Globalization;
+using StreamService.Storage;
+
+namespace StreamService.Api;
+
+/// <summary>Pages of records, the newest first.</summary>
+internal static class NewestFirst
+{
+    /// <summary>Reads one page.</summary>
+    /// <param name="list">Lists at most so many records after a position.</param>
+    /// <param name="positionOf">Where a record stands.</param>
+    /// <param name="view">What callers see of it.</param>
+    /// <exception cref="InvalidRequestException">The cursor is none of ours.</exception>
+    public static async Task<Page<TView>> ReadAsync<TRecord, TView>(
+        string? cursor, int limit, Func<PagePosition?, int, Task<IReadOnlyList<TRecord>>> list, Func<TRecord, PagePosition> positionOf, Func<TRecord, TView> view)
+    {
+        var records = await list(Position(cursor), limit + 1);
+        var last = records.Count > limit ? positionOf(records[limit - 1]) : null;
+        return new Page<TView>(
+            [.. records.Take(limit).Select(view)],
+            last is null ? null : Cursor.Write(last.CreatedAt.UtcTicks.ToString(CultureInfo.InvariantCulture), last.Id.ToString()));
+    }
+
+    private static PagePosition? Position(string? cursor)
+    {
+        if (Cursor.Read(cursor, parts: 2) is not { } parts)
+            return null;
+        return long.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var ticks)
+            && ticks <= DateTimeOffset.MaxValue.UtcTicks && Guid.TryParse(parts[1], out var id)
+            ? new PagePosition(new DateTimeOffset(ticks, TimeSpan.Zero), id)
+            : throw Cursor.Invalid();
+    }
+}
