@@ -9,7 +9,8 @@
 #   --user         a user of the host that is in its group libvirt: the socket lets that group in, and libvirt then asks
 #                  the host's polkit about the user. The user app, the default, is enough where libvirt asks nobody
 #   /data          the records of streams, a volume.
-#   --network host since the service listens on the loopback address only, until authentication is configured.
+#   --network host since the service listens on the loopback address only. With authentication configured
+#                  (StreamService__Auth__…, see README) set ASPNETCORE_URLS=http://*:5080, better https, and publish the port.
 # It needs no privileges, no device, no image file, and no folder shared with QEMU: the NBD sockets are bound inside the
 # container, in /run/streamservice, and go to QEMU as file descriptors by way of libvirt. Without the host's images and
 # qemu-img it deploys no domains, and leaves the disks of domains that are shut off alone.

@@ -1,5 +1,7 @@
+using System.Data.Common;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.HostFiltering;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.ModelBinding.Metadata;
 using Microsoft.EntityFrameworkCore;
@@ -13,6 +15,7 @@ using StreamService.Deployment.Images;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
+using StreamService.Security;
 using StreamService.Storage;
 using StreamService.Streaming;
 using StreamService.Streaming.Budgets;
@@ -29,15 +32,17 @@ if (StartupFaults.Find(builder.Configuration) is { Count: > 0 } faults)
     return StartupFaults.ExitCode;
 }
 builder.Services.AddOptions<StreamServiceOptions>().BindConfiguration(StreamServiceOptions.Section);
+var settings = builder.Configuration.GetSection(StreamServiceOptions.Section).Get<StreamServiceOptions>() ?? new();
 
 // Logging.
-builder.Services.AddSerilog((services, logger) => Logging.Configure(
-    logger, builder.Configuration, services.GetRequiredService<IOptions<StreamServiceOptions>>().Value.LogFormat));
+builder.Services.AddSerilog((_, logger) => Logging.Configure(logger, builder.Configuration, settings.LogFormat, settings.AuditFile), preserveStaticLogger: true);
 builder.Services.AddSingleton(TimeProvider.System);
 
 // Storage.
 builder.Services.AddDbContextFactory<StreamDbContext>((services, options) =>
-    options.UseSqlite(services.GetRequiredService<IOptions<StreamServiceOptions>>().Value.Storage.ConnectionString));
+    options.UseSqlite(settings.Storage.SqliteConnectionString));
+builder.Services.AddSingleton<StreamDatabase>();
+builder.Services.AddHostedService<DatabaseKeeper>();
 builder.Services.AddSingleton<StreamStore>();
 builder.Services.AddSingleton<BudgetStore>();
 
@@ -71,6 +76,21 @@ builder.Services.AddSingleton<MigrationPreflight>();
 builder.Services.AddSingleton<MigrationManager>();
 builder.Services.AddHostedService<MigrationWorker>();
 
+// Security: who calls, how much, and what of it is written down.
+builder.WebHost.ConfigureKestrel(kestrel =>
+{
+    kestrel.AddServerHeader = false;
+    kestrel.Limits.MaxRequestBodySize = settings.RateLimit.LargestBody;
+});
+builder.Services.AddCallers(settings.Auth);
+builder.Services.AddScoped<VisibleHosts>();
+builder.Services.AddRateLimits(settings.RateLimit);
+builder.Services.AddSingleton<Audit>();
+builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => policy.WithOrigins([.. settings.Auth.AllowedOrigins]).AllowAnyHeader().AllowAnyMethod()));
+// Without authentication a page that has its own name resolved to the loopback address is kept out by the name it asks for.
+if (!settings.Auth.IsConfigured && builder.Configuration["AllowedHosts"] is null)
+    builder.Services.Configure<HostFilteringOptions>(filter => filter.AllowedHosts = ["localhost", "127.0.0.1", "[::1]"]);
+
 // Progress.
 builder.Services.AddSingleton<Subscribers>();
 builder.Services.AddHostedService<ProgressPublisher>();
@@ -80,6 +100,7 @@ builder.Services.AddSignalR().AddJsonProtocol(options => ConfigureJson(options.P
 builder.Services.AddControllers(options =>
     {
         options.SuppressAsyncSuffixInActionNames = false;
+        options.Filters.Add<AuditedBody>();
         options.ModelBinderProviders.Insert(0, new EnumNameBinder.Provider());
         // Every fault at once, and each under the name that the caller knows.
         options.ValidateComplexTypesIfChildValidationFails = true;
@@ -99,20 +120,40 @@ builder.Services.AddHealthChecks().AddCheck<ReadinessCheck>("ready", tags: [Read
 
 var app = builder.Build();
 
-await using (var context = await app.Services.GetRequiredService<IDbContextFactory<StreamDbContext>>().CreateDbContextAsync())
-    await context.Database.MigrateAsync();
+try
+{
+    await app.Services.GetRequiredService<StreamDatabase>().PrepareAsync(CancellationToken.None);
+}
+catch (DbException exception)
+{
+    await Console.Error.WriteLineAsync($"The database cannot be used: {exception.Message} Mend it, or move it away: no disk depends on it, and a new one is made.");
+    return StartupFaults.ExitCode;
+}
 
 // Outermost, so that it sees the status that an error became.
-app.UseSerilogRequestLogging(options => options.GetLevel = RequestLogLevel.Of);
+app.UseSerilogRequestLogging(options =>
+{
+    options.Logger = app.Services.GetRequiredService<Serilog.ILogger>();
+    options.GetLevel = RequestLogLevel.Of;
+});
+app.Use((context, next) => context.RequestServices.GetRequiredService<Audit>().InvokeAsync(context, next));
+app.UseSecurityHeaders();
 app.UseExceptionHandler();
 app.UseStatusCodePages();
+app.UseForeignOriginGuard(settings.Auth);
+// The dashboard and the document hold nothing that is secret: what they show comes from the calls.
 app.UseDefaultFiles();
 app.UseStaticFiles();
-app.MapControllers();
-app.MapHub<StreamHub>("/hubs/streams");
-app.MapHealthChecks("/healthz", new() { Predicate = _ => false });
-app.MapHealthChecks("/readyz", new() { Predicate = check => check.Tags.Contains(ReadinessCheck.Tag), ResponseWriter = ReadinessCheck.WriteAsync });
 app.UseOpenApiDocument();
+app.UseRouting();
+app.UseCors();
+app.UseAuthentication();
+app.UseRateLimiter();
+app.UseAuthorization();
+app.MapControllers();
+app.MapHub<StreamHub>("/hubs/streams", options => options.CloseOnAuthenticationExpiration = true);
+app.MapHealthChecks("/healthz", new() { Predicate = _ => false }).AllowAnonymous().DisableRateLimiting();
+app.MapHealthChecks("/readyz", new() { Predicate = check => check.Tags.Contains(ReadinessCheck.Tag), ResponseWriter = ReadinessCheck.WriteAsync }).AllowAnonymous().DisableRateLimiting();
 
 await app.RunAsync();
 return 0;

@@ -90,6 +90,8 @@ internal sealed class ExportedDisks : IHypervisor, IAsyncDisposable
 
     public Task FlushWithoutExportAsync(Guid domain, string target, CancellationToken cancellationToken) => throw new NotSupportedException();
 
+    public Task<LayerSpace?> FindSpaceAsync(Guid domain, string target, CancellationToken cancellationToken) => Task.FromResult<LayerSpace?>(null);
+
     public Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken) => Task.FromResult(GuestIo());
 
     public Task<BlockJobInfo?> FindBlockJobAsync(Guid domain, string target, CancellationToken cancellationToken) => Task.FromResult<BlockJobInfo?>(null);

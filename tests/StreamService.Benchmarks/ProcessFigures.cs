@@ -27,6 +27,27 @@ internal sealed class ProcessFigures(int processId)
     /// <summary>Resident memory now, in bytes.</summary>
     public long Memory => Status("VmRSS:");
 
+    public int Threads => Directory.EnumerateDirectories($"/proc/{processId}/task").Count();
+
+    /// <summary>What it holds open: files, sockets, pipes.</summary>
+    public IReadOnlyList<string> Handles
+    {
+        get
+        {
+            var handles = new List<string>();
+            foreach (var handle in Directory.EnumerateFileSystemEntries($"/proc/{processId}/fd"))
+                try
+                {
+                    handles.Add(new FileInfo(handle).LinkTarget ?? "");
+                }
+                catch (IOException)
+                {
+                    // Closed meanwhile.
+                }
+            return handles;
+        }
+    }
+
     private long Status(string name)
     {
         var line = File.ReadLines($"/proc/{processId}/status").First(text => text.StartsWith(name, StringComparison.Ordinal));

@@ -15,6 +15,8 @@ catch (FormatException fault)
     Console.Error.WriteLine($"{fault.Message}\n{BenchOptions.Usage}");
     return 2;
 }
+if (options.What == "soak")
+    return await Soak.RunAsync(options) ? 0 : 1;
 // These bring their own host.
 if (options.What is "impact" or "fairness" or "daemons" or "deploy" or "migrate")
 {

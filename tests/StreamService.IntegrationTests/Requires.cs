@@ -11,6 +11,9 @@ internal static class Requires
     /// <summary>The socket of the daemon that runs.</summary>
     public static string LibvirtSocket => LibvirtSockets.First(Listens);
 
+    /// <summary>Whether a libvirt daemon of the system answers.</summary>
+    public static bool IsLibvirtThere => LibvirtSockets.Any(Listens);
+
     /// <summary>A program on the PATH.</summary>
     public static void Program(string name)
     {
@@ -34,7 +37,7 @@ internal static class Requires
     public static void Libvirt()
     {
         Program("qemu-img");
-        if (!LibvirtSockets.Any(Listens))
+        if (!IsLibvirtThere)
             Missing("No libvirt daemon listens on this machine.");
     }
 
@@ -52,7 +55,8 @@ internal static class Requires
         }
     }
 
-    private static void Missing(string reason)
+    /// <summary>Skips the test, or fails it where CI is set.</summary>
+    public static void Missing(string reason)
     {
         if (Environment.GetEnvironmentVariable("CI") is "true" or "1")
             Assert.Fail(reason);

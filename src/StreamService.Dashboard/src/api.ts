@@ -1,5 +1,5 @@
 import type {
-  DiskAddress, Domain, Host, Migration, MigrationRequest, Page, Problem, StreamChange, StreamRequest, StreamStatus,
+  Caller, DiskAddress, Domain, Host, Migration, MigrationRequest, Page, Problem, StreamChange, StreamRequest, StreamStatus,
 } from './model.ts';
 
 /** The service refused, or could not be reached; `problem` says why in words for the person at the page. */
@@ -18,11 +18,26 @@ const requestTimeoutMs = 30_000;
 
 /** The public HTTP API, one method a call. Every method rejects with {@link ApiError} and nothing else. */
 export class Api {
+  /** Called when the service does not know the caller any more. */
+  onSignedOut: () => void = () => {};
+
   readonly #base: string;
 
   /** @param base where the service's root is; the page's own folder by default, so that a path prefix works. */
   constructor(base: string = document.baseURI) {
     this.#base = base;
+  }
+
+  session(): Promise<Caller> {
+    return this.#request('GET', 'session');
+  }
+
+  signIn(credential: string): Promise<Caller> {
+    return this.#request('POST', 'session', { credential });
+  }
+
+  signOut(): Promise<void> {
+    return this.#request('DELETE', 'session');
   }
 
   hosts(): Promise<readonly Host[]> {
@@ -84,6 +99,7 @@ export class Api {
         : { title: 'The service cannot be reached', detail: 'Check that it runs and that the network is up.' });
     }
     const content = parse(text);
+    if (response.status === 401 && path !== 'session') this.onSignedOut();
     if (!response.ok) throw new ApiError(problemOf(response, content));
     if (content === invalid) throw new ApiError({ title: 'Unexpected answer', detail: 'The service did not answer with JSON.' });
     return content as T;

@@ -5,8 +5,10 @@ import { Api } from './api.ts';
 import { keepFocus } from './focus.ts';
 import { Hub } from './hub.ts';
 import { Poller } from './poller.ts';
+import { Session } from './session.ts';
 import { Store } from './store.ts';
 import { page } from './views/page.ts';
+import { signInView } from './views/sign-in.ts';
 import { showMigrationForm } from './views/migration-form.ts';
 import { showStreamForm } from './views/stream-form.ts';
 
@@ -17,6 +19,7 @@ const root = document.getElementById('app')!;
 const announcer = new Announcer(document.getElementById('announcer')!);
 const api = new Api();
 const store = new Store();
+const session = new Session(api, () => store.notify());
 const actions = new Actions(api, store);
 const poller = new Poller(api, store);
 const hub = new Hub(store, () => void poller.confirmStreams());
@@ -27,7 +30,11 @@ let drawnAt = -Infinity;
 function draw(): void {
   scheduled = false;
   drawnAt = performance.now();
-  keepFocus(root, () => render(page({ store, actions, poller }), root));
+  if (session.signInNeeded) {
+    keepFocus(root, () => render(signInView(session, () => void signIn(), () => store.notify()), root));
+    return;
+  }
+  keepFocus(root, () => render(page({ store, actions, poller, session }), root));
   showStreamForm(root, actions.form);
   showMigrationForm(root, actions.migrationForm);
   if (actions.started !== undefined) {
@@ -51,6 +58,20 @@ store.subscribe(() => {
 });
 store.onStateChange((change) => announcer.stream(change));
 
+// A session that ended, by its time or by its key: the page begins anew, with the question for another.
+api.onSignedOut = () => {
+  if (!session.signInNeeded) location.reload();
+};
+
+async function signIn(): Promise<void> {
+  if (await session.signIn()) start();
+}
+
+function start(): void {
+  hub.start();
+  poller.start();
+}
+
+await session.load();
 draw();
-hub.start();
-poller.start();
+if (!session.signInNeeded) start();

@@ -86,6 +86,16 @@ export interface StreamStatus {
 }
 
 /** RFC 9457. `errors` lists the faults of a request: by member, or one after the other. */
+export type Scope = 'streams:read' | 'streams:write' | 'domains:write' | 'migrations:write' | 'admin';
+
+/** Who calls, as the service knows it. */
+export interface Caller {
+  readonly authenticationRequired: boolean;
+  /** Null where nobody has signed in. */
+  readonly caller: string | null;
+  readonly scopes: readonly Scope[];
+}
+
 export interface Problem {
   readonly type?: string;
   readonly title?: string;

@@ -19,7 +19,8 @@ public enum FileKind
 /// <summary>A file as the file system describes it, read without opening it: opening a FIFO blocks, opening a device acts.</summary>
 /// <param name="Modified">When its bytes last changed, in nanoseconds since 1970.</param>
 /// <param name="Inode">Its number in its file system.</param>
-public readonly record struct FileStatus(FileKind Kind, long Size, long Modified, ulong Inode)
+/// <param name="Allocated">Bytes that it takes up on the disk, holes not counted.</param>
+public readonly record struct FileStatus(FileKind Kind, long Size, long Modified, ulong Inode, long Allocated)
 {
     /// <summary>The file at the path itself, links not followed; null where there is none.</summary>
     /// <exception cref="IOException">The file system refuses to tell.</exception>
@@ -33,7 +34,8 @@ public readonly record struct FileStatus(FileKind Kind, long Size, long Modified
             NativeMethods.SymbolicLink => FileKind.Link,
             _ => FileKind.Other,
         };
-        return new FileStatus(kind, (long)status.Size, (status.ModifiedSeconds * 1_000_000_000) + status.ModifiedNanoseconds, status.Inode);
+        return new FileStatus(kind, (long)status.Size, (status.ModifiedSeconds * 1_000_000_000) + status.ModifiedNanoseconds, status.Inode,
+            (long)status.Blocks * NativeMethods.BlockSize);
     }
 
     /// <summary>The path with every link on its way followed (realpath(3)); null where it leads to nothing.</summary>

@@ -9,8 +9,11 @@ internal static partial class NativeMethods
     internal const int CurrentFolder = -100;
     internal const int NoFollow = 0x100;
 
-    /// <summary>STATX_TYPE | STATX_MTIME | STATX_INO | STATX_SIZE.</summary>
-    internal const uint Wanted = 0x1 | 0x40 | 0x100 | 0x200;
+    /// <summary>STATX_TYPE | STATX_MTIME | STATX_INO | STATX_SIZE | STATX_BLOCKS.</summary>
+    internal const uint Wanted = 0x1 | 0x40 | 0x100 | 0x200 | 0x400;
+
+    /// <summary>What <see cref="ExtendedStatus.Blocks"/> counts, whatever the file system's own blocks are.</summary>
+    internal const int BlockSize = 512;
 
     /// <summary>S_IFMT, S_IFREG and S_IFLNK.</summary>
     internal const ushort KindMask = 0xF000;
@@ -36,6 +39,9 @@ internal static partial class NativeMethods
 
         [FieldOffset(40)]
         internal ulong Size;
+
+        [FieldOffset(48)]
+        internal ulong Blocks;
 
         [FieldOffset(112)]
         internal long ModifiedSeconds;

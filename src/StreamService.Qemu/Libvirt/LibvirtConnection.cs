@@ -19,6 +19,12 @@ public sealed partial class LibvirtConnection : IAsyncDisposable
     private readonly ConnectHandle _handle;
     private readonly EventHub _hub;
     private readonly NativeThreads _threads;
+
+    /// <summary>
+    /// Ordinary calls are made one after the other, and none more while one hangs: libvirt before 10.3 reads freed memory when
+    /// a connection with several calls under way breaks (CVE-2024-4418), and takes the process with it.
+    /// </summary>
+    private readonly NativeThreads _ordinary;
     private int _disposed;
 
     private LibvirtConnection(
@@ -27,6 +33,7 @@ public sealed partial class LibvirtConnection : IAsyncDisposable
         Uri = uri;
         Options = options;
         _threads = threads;
+        _ordinary = new NativeThreads(size: 1, options.Time, maxStuck: 0);
         _handle = handle;
         _hub = hub;
     }
@@ -38,7 +45,7 @@ public sealed partial class LibvirtConnection : IAsyncDisposable
     public Task<LibvirtCloseReason> Closed => _hub.Closed;
 
     /// <summary>Native calls that have not returned though their callers have left.</summary>
-    public int StuckCalls => _threads.Stuck;
+    public int StuckCalls => _threads.Stuck + _ordinary.Stuck;
 
     internal LibvirtConnectionOptions Options { get; }
 
@@ -137,6 +144,7 @@ public sealed partial class LibvirtConnection : IAsyncDisposable
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
             return;
         _threads.Close();
+        _ordinary.Close();
         _hub.Close(LibvirtCloseReason.Client);
         var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var closing = new Thread(() =>
@@ -162,7 +170,26 @@ public sealed partial class LibvirtConnection : IAsyncDisposable
         string function, Func<T> call, CancellationToken cancellationToken, TimeSpan? timeout = null, bool ownThread = false)
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
-        return _threads.RunAsync(function, call, timeout ?? Options.CallTimeout, cancellationToken, ownThread);
+        var threads = timeout is null && !ownThread ? _ordinary : _threads;
+        return threads.RunAsync(function, () => CallNative(call), timeout ?? Options.CallTimeout, cancellationToken, ownThread);
+    }
+
+    /// <summary>
+    /// libvirt does not call back about every end of a connection: not where the daemon drops it while a call is under way. A call
+    /// that fails over it looks for itself.
+    /// </summary>
+    private T CallNative<T>(Func<T> call)
+    {
+        try
+        {
+            return call();
+        }
+        catch (LibvirtException exception) when (exception.IsConnectionFailure)
+        {
+            if (NativeMethods.virConnectIsAlive(_handle) == 0)
+                _hub.Close(LibvirtCloseReason.Error);
+            throw;
+        }
     }
 
     internal static void Check(int result, string function)

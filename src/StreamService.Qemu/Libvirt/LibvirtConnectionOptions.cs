@@ -19,7 +19,7 @@ public sealed record LibvirtConnectionOptions
     /// <summary>Unanswered requests after which the connection counts as broken.</summary>
     public int KeepAliveCount { get; init; } = 3;
 
-    /// <summary>Calls made at the same time; more wait in a queue.</summary>
+    /// <summary>Long calls made at the same time, beside an ordinary one; more wait in a queue.</summary>
     public int Threads { get; init; } = 4;
 
     /// <summary>Events a subscriber may leave unread before its subscription ends in an error.</summary>

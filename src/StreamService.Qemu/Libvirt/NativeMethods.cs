@@ -44,6 +44,9 @@ internal static unsafe partial class NativeMethods
     internal static partial int virConnectClose(nint conn);
 
     [LibraryImport(Lib)]
+    internal static partial int virConnectIsAlive(ConnectHandle conn);
+
+    [LibraryImport(Lib)]
     internal static partial int virConnectSetKeepAlive(ConnectHandle conn, int interval, uint count);
 
     [LibraryImport(Lib)]

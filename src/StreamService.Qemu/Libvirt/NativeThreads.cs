@@ -6,10 +6,10 @@ namespace StreamService.Qemu.Libvirt;
 /// </summary>
 /// <remarks>
 /// At most <c>size</c> threads serve callers. One whose caller has left (time limit, cancellation) no
-/// longer counts as serving and is replaced, up to <see cref="MaxStuck"/> of them; beyond that, calls wait
+/// longer counts as serving and is replaced, up to <c>maxStuck</c> of them; beyond that, calls wait
 /// in the queue until their own limit. A call that was given up before its turn is never made.
 /// </remarks>
-internal sealed class NativeThreads(int size, TimeProvider time)
+internal sealed class NativeThreads(int size, TimeProvider time, int maxStuck = NativeThreads.MaxStuck)
 {
     /// <summary>How many threads may hang in calls that nobody waits for.</summary>
     internal const int MaxStuck = 16;
@@ -115,7 +115,7 @@ internal sealed class NativeThreads(int size, TimeProvider time)
     /// <summary>Starts a thread where more calls wait than threads do. To be called under the lock.</summary>
     private void Staff()
     {
-        if (_queue.Count > _idle && _threads - _stuck < size && _stuck <= MaxStuck)
+        if (_queue.Count > _idle && _threads - _stuck < size && _stuck <= maxStuck)
         {
             _threads++;
             new Thread(Serve) { IsBackground = true, Name = "libvirt call" }.Start();

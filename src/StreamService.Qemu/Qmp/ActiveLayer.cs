@@ -85,8 +85,9 @@ public sealed record ActiveLayer(BlockDevice Device, string NodeName, IReadOnlyL
 
             return Math.Max(count, 1);
         }
-        catch (JsonException)
+        catch (Exception unreadable) when (unreadable is JsonException or InvalidOperationException)
         {
+            // No JSON, or text in it that is not Unicode.
             return 1;
         }
     }

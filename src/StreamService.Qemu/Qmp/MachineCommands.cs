@@ -10,6 +10,11 @@ public static class MachineCommands
     public static async Task<QemuCapabilities> QueryCapabilitiesAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default)
     {
         var schema = await monitor.ExecuteAsync("query-qmp-schema", null, null, cancellationToken);
+        return QmpMessage.Understand("query-qmp-schema", () => Capabilities(schema));
+    }
+
+    private static QemuCapabilities Capabilities(JsonElement schema)
+    {
         var commands = new HashSet<string>();
         var allocationDepth = false;
         foreach (var entity in schema.ValueKind == JsonValueKind.Array ? schema.EnumerateArray() : default)
@@ -31,15 +36,15 @@ public static class MachineCommands
 
     /// <summary>The name given with -name; null where there is none.</summary>
     public static async Task<string?> QueryNameAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
-        Text(await monitor.ExecuteAsync("query-name", null, null, cancellationToken), "name");
+        Text("query-name", await monitor.ExecuteAsync("query-name", null, null, cancellationToken), "name");
 
     /// <summary>The UUID given with -uuid; null where there is none.</summary>
     public static async Task<Guid?> QueryUuidAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
-        Guid.TryParse(Text(await monitor.ExecuteAsync("query-uuid", null, null, cancellationToken), "UUID"), out var uuid) && uuid != Guid.Empty ? uuid : null;
+        Guid.TryParse(Text("query-uuid", await monitor.ExecuteAsync("query-uuid", null, null, cancellationToken), "UUID"), out var uuid) && uuid != Guid.Empty ? uuid : null;
 
     /// <summary>RunState (qapi/run-state.json): running, paused, prelaunch, shutdown, suspended, ...</summary>
     public static async Task<string> QueryStatusAsync(this IQmpMonitor monitor, CancellationToken cancellationToken = default) =>
-        Text(await monitor.ExecuteAsync("query-status", null, null, cancellationToken), "status") ?? "";
+        Text("query-status", await monitor.ExecuteAsync("query-status", null, null, cancellationToken), "status") ?? "";
 
     /// <summary>Makes an object of QEMU's own.</summary>
     /// <param name="properties">ObjectOptions of qapi/qom.json: qom-type, id, and what belongs to the type.</param>
@@ -56,7 +61,7 @@ public static class MachineCommands
     /// <returns>What it would have shown.</returns>
     public static async Task<string> HumanMonitorAsync(this IQmpMonitor monitor, string commandLine, CancellationToken cancellationToken = default) =>
         (await monitor.ExecuteAsync("human-monitor-command", new() { ["command-line"] = commandLine }, null, cancellationToken)) is { ValueKind: JsonValueKind.String } text
-            ? text.GetString() ?? ""
+            ? QmpMessage.Understand("human-monitor-command", text.GetString) ?? ""
             : "";
 
     /// <summary>
@@ -66,10 +71,9 @@ public static class MachineCommands
     public static Task<string> FlushDeviceAsync(this IQmpMonitor monitor, BlockDevice device, CancellationToken cancellationToken = default) =>
         monitor.HumanMonitorAsync(device.Qdev is { } path ? $"qemu-io -d {path} flush" : $"qemu-io {device.Device} flush", cancellationToken);
 
-    private static string? Text(JsonElement result, string member) =>
-        result.ValueKind == JsonValueKind.Object && result.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String
-            ? value.GetString()
-            : null;
+    private static string? Text(string command, JsonElement result, string member) =>
+        QmpMessage.Understand(command, () =>
+            result.ValueKind == JsonValueKind.Object && result.TryGetProperty(member, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null);
 }
 
 /// <summary>What a QEMU can do.</summary>

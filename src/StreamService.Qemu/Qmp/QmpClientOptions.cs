@@ -29,7 +29,23 @@ public sealed class QmpClientOptions
 /// <summary>Something happened in QEMU (an event of QMP). Not replayed: after a reconnect, ask.</summary>
 /// <param name="Name">For example BLOCK_JOB_COMPLETED.</param>
 /// <param name="Data">Its members; undefined where it has none.</param>
-public sealed record QmpEvent(string Name, System.Text.Json.JsonElement Data);
+public sealed record QmpEvent(string Name, System.Text.Json.JsonElement Data)
+{
+    /// <summary>The text of a member; null where it is not there, or no text.</summary>
+    public string? Text(string member)
+    {
+        try
+        {
+            return Data.ValueKind == System.Text.Json.JsonValueKind.Object && Data.TryGetProperty(member, out var value) && value.ValueKind == System.Text.Json.JsonValueKind.String
+                ? value.GetString() : null;
+        }
+        catch (InvalidOperationException)
+        {
+            // Not Unicode.
+            return null;
+        }
+    }
+}
 
 /// <summary>QEMU's own description in its greeting.</summary>
 /// <param name="Version">Major, minor and micro.</param>

@@ -83,8 +83,9 @@ public static class QmpMessage
             using var document = JsonDocument.Parse(answer, DocumentOptions);
             return Result(command, document.RootElement).Clone();
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            // The latter: text that is not Unicode, which passes for JSON until it is asked for.
             throw new QmpException($"{command}: the answer is not JSON: {e.Message}", e);
         }
     }
@@ -107,10 +108,19 @@ public static class QmpMessage
     /// <exception cref="QmpException">A member is missing or of another type.</exception>
     internal static T Read<T>(string command, JsonElement result)
     {
+        var read = Understand(command, () => result.Deserialize<T>(SerializerOptions)) ?? throw new QmpException($"{command}: the result is null.");
+        // The serializer heeds what must not be null, but for the items of lists.
+        var lists = read is BlockGraph graph ? [graph.Nodes, graph.Edges] : new[] { read as IEnumerable<object?> };
+        return lists.Any(list => list?.Contains(null) == true) ? throw new QmpException($"{command}: the result has null in a list.") : read;
+    }
+
+    /// <summary>Reads what a monitor sent.</summary>
+    /// <exception cref="QmpException">Something is of another type, or is text that is not Unicode.</exception>
+    internal static T Understand<T>(string command, Func<T> read)
+    {
         try
         {
-            return result.Deserialize<T>(SerializerOptions)
-                ?? throw new QmpException($"{command}: the result is null.");
+            return read();
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {

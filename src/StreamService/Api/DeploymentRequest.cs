@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Serialization;
 using StreamService.Deployment;
 using StreamService.Deployment.Images;
+using StreamService.Security;
 using StreamService.Streaming;
 
 namespace StreamService.Api;
@@ -51,6 +52,7 @@ public sealed class DeploymentRequest : IValidatableObject
     /// A libvirt domain description to take all else from; see README, "Templates". Default: the operator's template, or the service's own.
     /// </summary>
     [MinLength(1, ErrorMessage = "must not be empty.")]
+    [NotAudited]
     public string? DomainXml { get; set; }
 
     /// <summary>Whether what the guest reads stays in the overlay, so that it crosses the network once. Default true.</summary>

@@ -2,16 +2,18 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
+using StreamService.Security;
 
 namespace StreamService.Api;
 
 /// <summary>A domain's disks.</summary>
 [ApiController]
 [Route("domains/{id}/disks/{path}")]
+[ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
-public sealed class DisksController(HostDirectory hosts) : ControllerBase
+public sealed class DisksController(VisibleHosts hosts) : ControllerBase
 {
     /// <summary>One disk.</summary>
     /// <param name="id">The domain's UUID, or its name where one host only has it.</param>
@@ -26,7 +28,6 @@ public sealed class DisksController(HostDirectory hosts) : ControllerBase
     /// <param name="path">The disk's target, or its source path percent-encoded.</param>
     /// <param name="buckets">Instead of the extents, the populated fraction of each of so many equal ranges.</param>
     [HttpGet("map")]
-    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status502BadGateway, "application/problem+json")]
     [ProducesResponseType<AllocationMapView>(StatusCodes.Status200OK, "application/json")]
     public async Task<AllocationMapView> GetMapAsync(string id, string path, [Range(1, 65536)] int? buckets, CancellationToken cancellationToken)

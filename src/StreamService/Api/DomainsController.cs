@@ -1,9 +1,11 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
+using StreamService.Security;
 using StreamService.Storage;
 using StreamService.Streaming;
 
@@ -12,7 +14,7 @@ namespace StreamService.Api;
 /// <summary>Domains.</summary>
 [ApiController]
 [Route("domains")]
-public sealed class DomainsController(HostDirectory hosts, StreamManager manager, Deployer deployer, MigrationManager migrations) : ControllerBase
+public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamManager manager, Deployer deployer, MigrationManager migrations) : ControllerBase
 {
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
     /// <param name="host">Only this host's. If it cannot be reached, the call fails.</param>
@@ -27,9 +29,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         var after = Cursor.Read(cursor, parts: 3);
-        var domains = host is null
-            ? await hosts.ListReachableDomainsAsync(cancellationToken)
-            : await (hosts.Find(host) ?? throw new HostNotFoundException(host)).ListDomainsAsync(cancellationToken);
+        var domains = await hosts.ListDomainsAsync(host, cancellationToken);
         var page = domains
             .Select(DomainView.From)
             .Where(domain => state is null || domain.State == state)
@@ -46,6 +46,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     /// <summary>One domain.</summary>
     /// <param name="id">Its UUID, or its name where one host only has it.</param>
     [HttpGet("{id}")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
@@ -59,6 +60,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     /// <param name="cancellationToken"></param>
     /// <response code="201">The domain runs; Location is its URL.</response>
     [HttpPost]
+    [Authorize(Scopes.DomainsWrite)]
     [Idempotent]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
@@ -71,7 +73,10 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status507InsufficientStorage, "application/problem+json")]
     public async Task<IActionResult> DeployAsync([FromBody] DeploymentRequest request, CancellationToken cancellationToken)
     {
-        var domain = await deployer.DeployAsync(request.ToSpec(), Request.Headers[IdempotencyFilter.Header], cancellationToken);
+        hosts.Get(request.Host!);
+        if (caller.Labels.Count > 0)
+            throw new ForbiddenException($"'{caller.Name}' is limited to domains with a label of {string.Join(", ", caller.Labels)}; a new domain has none.");
+        var domain = await deployer.DeployAsync(request.ToSpec(), IdempotencyFilter.KeyOf(HttpContext), cancellationToken);
         return Created($"/domains/{domain.Id}", DomainView.From(domain));
     }
 
@@ -80,6 +85,7 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     /// <param name="storage">Whether its overlay is deleted too; else the file stays.</param>
     /// <param name="cancellationToken"></param>
     [HttpDelete("{id}")]
+    [Authorize(Scopes.DomainsWrite)]
     [ProducesResponseType(StatusCodes.Status204NoContent)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
@@ -88,6 +94,9 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     public async Task<IActionResult> RemoveAsync(string id, bool storage = false, CancellationToken cancellationToken = default)
     {
+        // One that is gone from its host may still have left its overlay: only who is not limited can be told apart from its owner.
+        if (caller.IsLimited)
+            await hosts.FindDomainAsync(id, cancellationToken);
         if (migrations.FindActive(id) is { } migration)
             throw new MigrationActiveException(migration);
         await deployer.RemoveAsync(id, storage, cancellationToken);
@@ -104,6 +113,6 @@ public sealed class DomainsController(HostDirectory hosts, StreamManager manager
     public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         var (_, domain) = await hosts.FindDomainAsync(id, cancellationToken);
-        return await StreamPages.ReadAsync(manager, new StreamFilter(Host: domain.Host, Domain: domain.Id), limit, cursor, cancellationToken);
+        return await StreamPages.ReadAsync(manager, caller, new StreamFilter(Host: domain.Host, Domain: domain.Id), limit, cursor, cancellationToken);
     }
 }

@@ -1,12 +1,12 @@
 using Microsoft.AspNetCore.Mvc;
-using StreamService.Hypervisors;
+using StreamService.Security;
 
 namespace StreamService.Api;
 
 /// <summary>The configured hosts.</summary>
 [ApiController]
 [Route("hosts")]
-public sealed class HostsController(HostDirectory hosts) : ControllerBase
+public sealed class HostsController(VisibleHosts hosts) : ControllerBase
 {
     /// <summary>All hosts, with the state of the connection to each.</summary>
     [HttpGet]

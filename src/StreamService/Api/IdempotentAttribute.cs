@@ -4,6 +4,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.Filters;
 using Microsoft.Extensions.Options;
+using StreamService.Security;
 using StreamService.Storage;
 
 namespace StreamService.Api;
@@ -26,17 +27,27 @@ public sealed class IdempotencyFilter(StreamStore store, TimeProvider time, IOpt
     // Two requests with one key at the same moment: the second waits, and is then answered as the first was.
     private static readonly SemaphoreSlim[] Gates = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1, 1))];
 
+    /// <summary>The request's key, apart from the keys of all other callers; null where it has none.</summary>
+    /// <exception cref="InvalidRequestException">It is no key.</exception>
+    public static string? KeyOf(HttpContext context)
+    {
+        if (!context.Request.Headers.TryGetValue(Header, out var values))
+            return null;
+        var key = values.ToString();
+        if (key.Length is 0 or > LongestKey || key.Any(character => character is < ' ' or > '~'))
+            throw new InvalidRequestException(Header, $"must be 1 to {LongestKey} printable ASCII characters.");
+        var caller = Caller.Of(context.User);
+        return caller.Name == Caller.Anybody ? key : $"{caller.Name}\n{key}";
+    }
+
     public async Task OnResourceExecutionAsync(ResourceExecutingContext context, ResourceExecutionDelegate next)
     {
         var request = context.HttpContext.Request;
-        if (!request.Headers.TryGetValue(Header, out var values))
+        if (KeyOf(context.HttpContext) is not { } key)
         {
             await next();
             return;
         }
-        var key = values.ToString();
-        if (key.Length is 0 or > LongestKey || key.Any(character => character is < ' ' or > '~'))
-            throw new InvalidRequestException(Header, $"must be 1 to {LongestKey} printable ASCII characters.");
 
         var cancellationToken = context.HttpContext.RequestAborted;
         var hash = await HashAsync(request, cancellationToken);

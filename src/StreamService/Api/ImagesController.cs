@@ -1,8 +1,8 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment.Images;
-using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
+using StreamService.Security;
 using StreamService.Storage;
 
 namespace StreamService.Api;
@@ -10,7 +10,7 @@ namespace StreamService.Api;
 /// <summary>The images that new domains are deployed from.</summary>
 [ApiController]
 [Route("images")]
-public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deployments, HostDirectory hosts) : ControllerBase
+public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deployments, VisibleHosts hosts) : ControllerBase
 {
     /// <summary>The images of all repositories that can be reached, by repository and name; also those that cannot be used, with the reason.</summary>
     /// <param name="repository">Only this one's.</param>
@@ -44,6 +44,7 @@ public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deplo
     /// <param name="repository">The configured name of its repository.</param>
     /// <param name="name">Its name there.</param>
     [HttpGet("{repository}/{name}")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<ImageDetailsView>(StatusCodes.Status200OK, "application/json")]
@@ -65,7 +66,7 @@ public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deplo
         var deployed = (await deployments.ListFromAsync(image.Source, cancellationToken)).ToDictionary(deployment => deployment.Domain);
         return
         [
-            .. from domain in await hosts.ListReachableDomainsAsync(cancellationToken)
+            .. from domain in await hosts.ListDomainsAsync(host: null, cancellationToken)
                from disk in domain.Disks
                where disk.BackingChain.Any(layer => catalog.IsSource(image, ImageSource.Of(layer.Source)))
                orderby domain.Host, domain.Name, disk.Target

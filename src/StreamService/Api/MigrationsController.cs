@@ -1,8 +1,9 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
-using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
+using StreamService.Security;
 using StreamService.Storage;
 
 namespace StreamService.Api;
@@ -11,7 +12,7 @@ namespace StreamService.Api;
 [ApiController]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
-public sealed class MigrationsController(HostDirectory hosts, MigrationManager manager) : ControllerBase
+public sealed class MigrationsController(VisibleHosts hosts, Caller caller, MigrationManager manager) : ControllerBase
 {
     /// <summary>Migrates a running domain with its disks. Answers once nothing stands in the way; what would, is told all at once.</summary>
     /// <param name="id">The domain's UUID, or its name where one host only has it.</param>
@@ -19,6 +20,7 @@ public sealed class MigrationsController(HostDirectory hosts, MigrationManager m
     /// <param name="cancellationToken"></param>
     /// <response code="202">It is on its way; Location is the migration's URL.</response>
     [HttpPost("domains/{id}/migrations")]
+    [Authorize(Scopes.MigrationsWrite)]
     [Idempotent]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
@@ -28,7 +30,9 @@ public sealed class MigrationsController(HostDirectory hosts, MigrationManager m
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     public async Task<IActionResult> StartAsync(string id, [FromBody] MigrationRequest request, CancellationToken cancellationToken)
     {
-        var status = await manager.StartAsync(id, request.ToSpec(), Request.Headers[IdempotencyFilter.Header], cancellationToken);
+        await hosts.FindDomainAsync(id, cancellationToken);
+        hosts.Get(request.Destination!);
+        var status = await manager.StartAsync(id, request.ToSpec(), IdempotencyFilter.KeyOf(HttpContext), cancellationToken);
         return Accepted($"/migrations/{status.MigrationId}", MigrationView.From(status));
     }
 
@@ -40,12 +44,14 @@ public sealed class MigrationsController(HostDirectory hosts, MigrationManager m
     /// <param name="cursor">Where the page before ended.</param>
     /// <param name="cancellationToken"></param>
     [HttpGet("migrations")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
+    [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<MigrationView>>(StatusCodes.Status200OK, "application/json")]
     public async Task<Page<MigrationView>> ListAsync([FromQuery] MigrationState[]? state, string? host, string? domain, [Range(1, 1000)] int limit = 100, string? cursor = null,
         CancellationToken cancellationToken = default)
     {
-        if (host is not null && hosts.Find(host) is null)
-            throw new HostNotFoundException(host);
+        if (host is not null)
+            hosts.Get(host);
         var id = domain is null ? (Guid?)null
             : Guid.TryParse(domain, out var uuid) ? uuid
             : (await hosts.FindDomainAsync(domain, cancellationToken)).Domain.Id;
@@ -53,6 +59,7 @@ public sealed class MigrationsController(HostDirectory hosts, MigrationManager m
         return await NewestFirst.ReadAsync(
             cursor,
             limit,
+            caller.Sees,
             (after, count) => manager.ListAsync(filter, after, count, cancellationToken),
             status => new PagePosition(status.CreatedAt, status.MigrationId),
             MigrationView.From);
@@ -67,8 +74,8 @@ public sealed class MigrationsController(HostDirectory hosts, MigrationManager m
     [ProducesResponseType<MigrationView>(StatusCodes.Status200OK, "application/json")]
     public async Task<MigrationView> GetAsync(string migrationId, [Range(0, long.MaxValue)] long? waitForGeneration, [Range(0.0, 300.0)] double timeoutSeconds = 30, CancellationToken cancellationToken = default) =>
         MigrationView.From(waitForGeneration is { } generation
-            ? await manager.WaitForGenerationAsync(Read(migrationId), generation, TimeSpan.FromSeconds(timeoutSeconds), cancellationToken)
-            : await manager.FindAsync(Read(migrationId), cancellationToken));
+            ? await manager.WaitForGenerationAsync(await ReadAsync(migrationId, cancellationToken), generation, TimeSpan.FromSeconds(timeoutSeconds), cancellationToken)
+            : await manager.FindAsync(await ReadAsync(migrationId, cancellationToken), cancellationToken));
 
     /// <summary>Before the switch: undoes the migration. Once it is completed, with storage=true: deletes what it left on the source.</summary>
     /// <param name="migrationId">Its id.</param>
@@ -76,14 +83,17 @@ public sealed class MigrationsController(HostDirectory hosts, MigrationManager m
     /// <param name="cancellationToken"></param>
     /// <response code="202">It goes back to where it was; or the files are deleted.</response>
     [HttpDelete("migrations/{migrationId}")]
+    [Authorize(Scopes.MigrationsWrite)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<MigrationView>(StatusCodes.Status202Accepted, "application/json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     public async Task<IActionResult> DeleteAsync(string migrationId, bool storage = false, CancellationToken cancellationToken = default)
     {
-        var status = storage ? await manager.RemoveLeftAsync(Read(migrationId), cancellationToken) : await manager.CancelAsync(Read(migrationId), cancellationToken);
+        var migration = await ReadAsync(migrationId, cancellationToken);
+        var status = storage ? await manager.RemoveLeftAsync(migration, cancellationToken) : await manager.CancelAsync(migration, cancellationToken);
         return Accepted($"/migrations/{status.MigrationId}", MigrationView.From(status));
     }
 
-    private static Guid Read(string migrationId) => Guid.TryParse(migrationId, out var id) ? id : throw new MigrationNotFoundException(migrationId);
+    private async Task<Guid> ReadAsync(string migrationId, CancellationToken cancellationToken) =>
+        Guid.TryParse(migrationId, out var id) && caller.Sees(await manager.FindAsync(id, cancellationToken)) ? id : throw new MigrationNotFoundException(migrationId);
 }

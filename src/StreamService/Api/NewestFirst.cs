@@ -7,14 +7,23 @@ namespace StreamService.Api;
 internal static class NewestFirst
 {
     /// <summary>Reads one page.</summary>
+    /// <param name="sees">Whether a record exists for the caller.</param>
     /// <param name="list">Lists at most so many records after a position.</param>
     /// <param name="positionOf">Where a record stands.</param>
     /// <param name="view">What callers see of it.</param>
     /// <exception cref="InvalidRequestException">The cursor is none of ours.</exception>
     public static async Task<Page<TView>> ReadAsync<TRecord, TView>(
-        string? cursor, int limit, Func<PagePosition?, int, Task<IReadOnlyList<TRecord>>> list, Func<TRecord, PagePosition> positionOf, Func<TRecord, TView> view)
+        string? cursor, int limit, Func<TRecord, bool> sees, Func<PagePosition?, int, Task<IReadOnlyList<TRecord>>> list, Func<TRecord, PagePosition> positionOf, Func<TRecord, TView> view)
     {
-        var records = await list(Position(cursor), limit + 1);
+        var records = new List<TRecord>();
+        for (var after = Position(cursor); records.Count <= limit;)
+        {
+            var read = await list(after, limit + 1);
+            records.AddRange(read.Where(sees));
+            if (read.Count <= limit)
+                break;
+            after = positionOf(read[^1]);
+        }
         var last = records.Count > limit ? positionOf(records[limit - 1]) : null;
         return new Page<TView>(
             [.. records.Take(limit).Select(view)],

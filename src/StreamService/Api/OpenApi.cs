@@ -1,5 +1,8 @@
 using System.Reflection;
+using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.OpenApi;
+using StreamService.Security;
 using Swashbuckle.AspNetCore.SwaggerGen;
 
 namespace StreamService.Api;
@@ -9,7 +12,15 @@ internal static class OpenApi
 {
     public const string DocumentName = "v1";
 
-    public static void AddOpenApiDocument(this IServiceCollection services) => services.AddSwaggerGen(options =>
+    private const string BearerScheme = "bearer";
+
+    public static void AddOpenApiDocument(this IServiceCollection services)
+    {
+        services.AddDocumentedForms();
+        services.AddSwaggerGen(Describe);
+    }
+
+    private static void Describe(SwaggerGenOptions options)
     {
         options.SwaggerDoc(DocumentName, new OpenApiInfo
         {
@@ -25,10 +36,16 @@ internal static class OpenApi
         foreach (var assembly in new[] { typeof(OpenApi).Assembly, typeof(Qemu.Nbd.NbdClient).Assembly })
             if (Path.Combine(AppContext.BaseDirectory, $"{assembly.GetName().Name}.xml") is var comments && File.Exists(comments))
                 options.IncludeXmlComments(comments);
+        options.AddSecurityDefinition(BearerScheme, new OpenApiSecurityScheme
+        {
+            Type = SecuritySchemeType.Http,
+            Scheme = "bearer",
+            Description = "An API key or a token of the configured provider; see README, \"Security\". Asked for only where authentication is configured.",
+        });
         options.OperationFilter<IdempotencyKeyHeader>();
-        options.SchemaFilter<ClosedRequests>();
+        options.OperationFilter<ScopesAndLimits>();
         options.SchemaFilter<NullableReferences>();
-    });
+    }
 
     public static void UseOpenApiDocument(this WebApplication app)
     {
@@ -38,6 +55,32 @@ internal static class OpenApi
             options.OpenApiVersion = OpenApiSpecVersion.OpenApi3_1;
         });
         app.UseSwaggerUI(options => options.SwaggerEndpoint($"/openapi/{DocumentName}.json", "StreamService"));
+    }
+
+    /// <summary>Documents which scope a call asks for, and the answers that any call may get.</summary>
+    private sealed class ScopesAndLimits : IOperationFilter
+    {
+        public void Apply(OpenApiOperation operation, OperationFilterContext context)
+        {
+            operation.Responses ??= [];
+            Add(StatusCodes.Status429TooManyRequests, "The caller asks too much; Retry-After tells when to come back.");
+            Add(StatusCodes.Status503ServiceUnavailable, "The host, or the service's database, cannot be reached.");
+            Add(StatusCodes.Status403Forbidden, "The caller lacks the scope, or is a page of another origin.");
+            if (context.MethodInfo.DeclaringType!.IsDefined(typeof(AllowAnonymousAttribute), inherit: true))
+                return;
+            Add(StatusCodes.Status401Unauthorized, "Nobody has signed in, or not rightly.");
+            var scope = context.MethodInfo.GetCustomAttribute<AuthorizeAttribute>()?.Policy ?? Scopes.StreamsRead;
+            operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(BearerScheme, context.Document)] = [scope] }];
+
+            void Add(int status, string description) => operation.Responses.TryAdd(status.ToString(System.Globalization.CultureInfo.InvariantCulture), new OpenApiResponse
+            {
+                Description = description,
+                Content = new Dictionary<string, OpenApiMediaType>
+                {
+                    ["application/problem+json"] = new() { Schema = context.SchemaGenerator.GenerateSchema(typeof(ProblemDetails), context.SchemaRepository) },
+                },
+            });
+        }
     }
 
     /// <summary>Documents the header on the calls that honour it.</summary>
@@ -55,19 +98,6 @@ internal static class OpenApi
                 Description = "The same key and request answer as the first time did.",
                 Schema = new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = 255 },
             });
-        }
-    }
-
-    /// <summary>Request bodies refuse members that they do not know.</summary>
-    private sealed class ClosedRequests : ISchemaFilter
-    {
-        private static readonly Type[] Closed = [typeof(StreamRequest), typeof(StreamChangeRequest), typeof(BudgetRequest), typeof(BudgetWindowRequest),
-            typeof(DeploymentRequest), typeof(ProfileRequest), typeof(ProfileExtentRequest)];
-
-        public void Apply(IOpenApiSchema schema, SchemaFilterContext context)
-        {
-            if (schema is OpenApiSchema body && Closed.Contains(context.Type))
-                body.AdditionalPropertiesAllowed = false;
         }
     }
 

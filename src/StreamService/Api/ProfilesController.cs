@@ -1,5 +1,7 @@
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment.Images;
+using StreamService.Security;
 using StreamService.Storage;
 
 namespace StreamService.Api;
@@ -7,6 +9,7 @@ namespace StreamService.Api;
 /// <summary>What guests of an image read first, and what is therefore streamed first.</summary>
 [ApiController]
 [Route("images/{repository}/{name}/profile")]
+[ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
@@ -31,7 +34,7 @@ public sealed class ProfilesController(ImageCatalog images, ProfileStore profile
     /// <param name="request">What guests read first.</param>
     /// <param name="cancellationToken"></param>
     [HttpPut]
-    [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
+    [Authorize(Scopes.Admin)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]
     [ProducesResponseType<ProfileView>(StatusCodes.Status200OK, "application/json")]
@@ -48,6 +51,7 @@ public sealed class ProfilesController(ImageCatalog images, ProfileStore profile
     /// <param name="name">The image's name in it.</param>
     /// <param name="cancellationToken"></param>
     [HttpDelete]
+    [Authorize(Scopes.Admin)]
     [ProducesResponseType(StatusCodes.Status204NoContent)]
     public async Task<IActionResult> DeleteAsync(string repository, string name, CancellationToken cancellationToken)
     {

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using StreamService.Hypervisors;
+using StreamService.Security;
 using StreamService.Storage;
 
 namespace StreamService.Api;
@@ -20,10 +21,16 @@ public sealed class ReadinessCheck(StreamStore store, HostDirectory hosts) : IHe
             : HealthCheckResult.Unhealthy("The database does not answer.", data: states);
     }
 
-    public static Task WriteAsync(HttpContext context, HealthReport report) => context.Response.WriteAsJsonAsync(new
+    /// <summary>Anybody is told whether it is ready; who may look at the hosts, of these too.</summary>
+    public static Task WriteAsync(HttpContext context, HealthReport report)
     {
-        status = report.Status.ToString(),
-        detail = report.Entries.Values.Select(entry => entry.Description).FirstOrDefault(),
-        hosts = report.Entries.Values.SelectMany(entry => entry.Data).ToDictionary(host => host.Key, host => host.Value.ToString()!.ToLowerInvariant()),
-    });
+        var caller = Caller.Of(context.User);
+        return context.Response.WriteAsJsonAsync(new
+        {
+            status = report.Status.ToString(),
+            detail = report.Entries.Values.Select(entry => entry.Description).FirstOrDefault(),
+            hosts = !caller.May(Scopes.StreamsRead) ? null : report.Entries.Values.SelectMany(entry => entry.Data)
+                .Where(host => caller.Sees(host.Key)).ToDictionary(host => host.Key, host => host.Value.ToString()!.ToLowerInvariant()),
+        });
+    }
 }

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Security;
 
 namespace StreamService.Api;
 
@@ -15,6 +16,7 @@ internal static class RequestFaults
         // A body that could not be read leaves the action's parameter unset; that says nothing that the fault itself does not.
         if (errors.Count > 1)
             errors.Remove("request");
+        Audit.SetCode(context.HttpContext, "invalid-request");
         return new BadRequestObjectResult(StreamProblems.InvalidRequest(errors)) { ContentTypes = { "application/problem+json" } };
     }
 }

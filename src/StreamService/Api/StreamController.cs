@@ -1,8 +1,10 @@
 using System.ComponentModel.DataAnnotations;
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
+using StreamService.Security;
 using StreamService.Streaming;
 
 namespace StreamService.Api;
@@ -14,7 +16,7 @@ namespace StreamService.Api;
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
-public sealed class StreamController(HostDirectory hosts, StreamManager manager, MigrationManager migrations) : ControllerBase
+public sealed class StreamController(VisibleHosts hosts, Caller caller, StreamManager manager, MigrationManager migrations) : ControllerBase
 {
     /// <summary>Streams the whole disk in the background (mode full), or one unit now (mode single).</summary>
     /// <param name="id">The domain's UUID, or its name where one host only has it.</param>
@@ -23,6 +25,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager,
     /// <response code="200">single: what the call brought in, and where to go on.</response>
     /// <response code="202">full: accepted; Location is the status URL.</response>
     [HttpPost("stream")]
+    [Authorize(Scopes.StreamsWrite)]
     [Idempotent]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]
@@ -37,7 +40,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager,
             throw new MigrationActiveException(migration);
         if (request.Mode == StreamMode.Full)
         {
-            var status = await manager.StartAsync(hypervisor, domain, disk, request.ToSpec(), Request.Headers[IdempotencyFilter.Header], cancellationToken);
+            var status = await manager.StartAsync(hypervisor, domain, disk, request.ToSpec(), IdempotencyFilter.KeyOf(HttpContext), cancellationToken);
             return Accepted(DiskPath.StatusUrl(status.Disk), StreamStatusView.From(status));
         }
         var offset = request.Offset ?? 0;
@@ -49,6 +52,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager,
 
     /// <summary>Changes the disk's stream at once: bandwidth, policy, target latency, priority; pauses or resumes it.</summary>
     [HttpPatch("stream")]
+    [Authorize(Scopes.StreamsWrite)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status413PayloadTooLarge, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status415UnsupportedMediaType, "application/problem+json")]
     [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
@@ -61,6 +65,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager,
 
     /// <summary>Cancels the disk's stream. What was populated stays, and a later stream goes on from it.</summary>
     [HttpDelete("stream")]
+    [Authorize(Scopes.StreamsWrite)]
     [ProducesResponseType<StreamStatusView>(StatusCodes.Status202Accepted, "application/json")]
     public async Task<IActionResult> CancelAsync(string id, string path, CancellationToken cancellationToken)
     {
@@ -94,7 +99,7 @@ public sealed class StreamController(HostDirectory hosts, StreamManager manager,
             var (_, domain, disk) = await hosts.FindDiskAsync(id, path, cancellationToken);
             return (new DiskAddress(domain.Host, domain.Id, disk.Target), domain.Name, disk.Size);
         }
-        catch (HostUnreachableException) when (manager.FindActive(id, path) is { } status)
+        catch (HostUnreachableException) when (manager.FindActive(id, path) is { } status && caller.Sees(status))
         {
             // A stream that waits for its host can still be watched, changed and cancelled.
             return (status.Disk, status.DomainName, status.Size);

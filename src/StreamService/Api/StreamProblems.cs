@@ -1,11 +1,14 @@
+using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Mvc;
+using Microsoft.EntityFrameworkCore;
 using StreamService.Deployment;
 using StreamService.Deployment.Images;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Qemu.Nbd;
+using StreamService.Security;
 using StreamService.Streaming;
 using StreamService.Streaming.Budgets;
 
@@ -36,6 +39,9 @@ public static class StreamProblems
     /// <summary>The problem that an exception stands for; null for one that is a bug.</summary>
     public static ProblemDetails? From(Exception exception) => exception switch
     {
+        UnauthorizedException => Problem("unauthorized", 401, "Nobody is signed in.", exception.Message),
+        ForbiddenException => Problem("forbidden", 403, "The caller may not do that.", exception.Message),
+        TooManyRequestsException => Problem("too-many-requests", 429, "The caller asks too much.", exception.Message),
         InvalidRequestException invalid => InvalidRequest(invalid.Errors),
         IdempotencyConflictException => Problem("idempotency-conflict", 409, "The key was used for another request.", exception.Message),
         BadHttpRequestException bad => WithStatus(InvalidRequest(new Dictionary<string, string[]> { [""] = [bad.Message] }), bad.StatusCode),
@@ -62,6 +68,8 @@ public static class StreamProblems
         NbdCommandException refused => HypervisorError(refused.Error.ToString(), refused.Message),
         NbdException broken => HypervisorError("NbdConnection", broken.Message),
         HostUnreachableException unreachable => Problem("host-unreachable", 503, "The host cannot be reached.", unreachable.Message),
+        DbException or DbUpdateException => Problem("storage-unavailable", 503, "The records cannot be read or written.",
+            $"The service's database refused: {exception.GetBaseException().Message} Nothing was begun."),
         RepositoryUnreachableException unreachable => Problem("image-repository-unreachable", 503, "The image repository cannot be reached.", unreachable.Message),
         _ => null,
     };
@@ -74,6 +82,10 @@ public static class StreamProblems
         context.Response.StatusCode = problem.Status!.Value;
         if (problem.Extensions.TryGetValue(StatusUrl, out var url))
             context.Response.Headers.Location = (string?)url;
+        if (problem.Status == StatusCodes.Status401Unauthorized)
+            context.Response.Headers.WWWAuthenticate = "Bearer";
+        if (exception is TooManyRequestsException { RetryAfter: var after })
+            context.Response.Headers.RetryAfter = Math.Max(1, (int)Math.Ceiling(after.TotalSeconds)).ToString(System.Globalization.CultureInfo.InvariantCulture);
         if (problem.Status == StatusCodes.Status503ServiceUnavailable)
             context.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
         return await writer.TryWriteAsync(new ProblemDetailsContext { HttpContext = context, ProblemDetails = problem, Exception = exception });
@@ -83,10 +95,15 @@ public static class StreamProblems
     public static void NameFrameworkProblem(ProblemDetailsContext context)
     {
         var problem = context.ProblemDetails;
-        if (problem.Extensions.ContainsKey("code"))
+        if (problem.Extensions.TryGetValue("code", out var known))
+        {
+            Audit.SetCode(context.HttpContext, (string)known!);
             return;
+        }
         var code = problem.Status switch
         {
+            StatusCodes.Status401Unauthorized => "unauthorized",
+            StatusCodes.Status403Forbidden => "forbidden",
             StatusCodes.Status404NotFound => "not-found",
             StatusCodes.Status405MethodNotAllowed => "method-not-allowed",
             StatusCodes.Status406NotAcceptable => "not-acceptable",
@@ -103,6 +120,7 @@ public static class StreamProblems
             _ => problem.Title,
         };
         problem.Extensions["code"] = code;
+        Audit.SetCode(context.HttpContext, code);
     }
 
     private static ProblemDetails Refused(StreamRefusedException refused)

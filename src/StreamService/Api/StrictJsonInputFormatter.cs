@@ -22,6 +22,14 @@ public sealed class StrictJsonInputFormatter : TextInputFormatter
         SupportedEncodings.Add(UTF8EncodingWithoutBOM);
     }
 
+    /// <remarks>
+    /// The framework takes <c>application/problem+json</c> for a kind of <c>application/json</c>; and its choice of the encoding trips over
+    /// a type that ends with <c>charset=</c>.
+    /// </remarks>
+    public override bool CanRead(InputFormatterContext context) =>
+        MediaTypeHeaderValue.TryParse(context.HttpContext.Request.ContentType, out var type)
+        && !type.Suffix.HasValue && type.Parameters.All(parameter => parameter.Value.Length > 0) && base.CanRead(context);
+
     public override async Task<InputFormatterResult> ReadRequestBodyAsync(InputFormatterContext context, Encoding encoding)
     {
         try

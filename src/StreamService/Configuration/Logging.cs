@@ -1,7 +1,9 @@
 using Serilog;
 using Serilog.Formatting;
 using Serilog.Formatting.Compact;
+using Serilog.Filters;
 using Serilog.Templates;
+using StreamService.Security;
 
 namespace StreamService.Configuration;
 
@@ -22,9 +24,12 @@ internal static class Logging
     private const string Line = "{@t:HH:mm:ss.fff} {@l:u3} {#if Domain is not null}[{Domain}{#if Target is not null} {Target}{#end}"
         + "{#if StreamId is not null} {StreamId}{#end}] {#end}{@m}\n{@x}";
 
-    public static void Configure(LoggerConfiguration logger, IConfiguration configuration, LogFormat format)
+    public static void Configure(LoggerConfiguration logger, IConfiguration configuration, LogFormat format, string auditFile)
     {
         logger.ReadFrom.Configuration(configuration).Enrich.FromLogContext()
             .WriteTo.Console((ITextFormatter)(format == LogFormat.Json ? new RenderedCompactJsonFormatter() : new ExpressionTemplate(Line)));
+        if (auditFile.Length > 0)
+            logger.WriteTo.Logger(audit => audit.Filter.ByIncludingOnly(Matching.FromSource(Audit.Source))
+                .WriteTo.File(new CompactJsonFormatter(), auditFile, rollingInterval: RollingInterval.Day, retainedFileCountLimit: null));
     }
 }

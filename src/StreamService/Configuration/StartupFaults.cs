@@ -9,7 +9,7 @@ public static class StartupFaults
     public const int ExitCode = 78;
 
     /// <summary>Every fault in a sentence; none where the service may start.</summary>
-    public static IReadOnlyList<string> Find(IConfiguration configuration) => [.. OptionFaults(configuration), .. OpenAddresses(configuration)];
+    public static IReadOnlyList<string> Find(IConfiguration configuration) => [.. OptionFaults(configuration), .. HasAuthentication(configuration) ? [] : OpenAddresses(configuration)];
 
     private static IEnumerable<string> OptionFaults(IConfiguration configuration)
     {
@@ -30,7 +30,14 @@ public static class StartupFaults
     private static IEnumerable<string> OpenAddresses(IConfiguration configuration) => ListenAddresses(configuration)
         .Where(address => !IsLoopback(address))
         .Select(address => $"Refusing to listen on {address} without authentication: whoever reaches the service can change disks. "
-            + "Listen on the loopback (ASPNETCORE_URLS=http://127.0.0.1:5080), behind a proxy that authenticates.");
+            + "Set StreamService:Auth:ApiKeys:0:Name, :Hash and :Scopes:0 (deploy/new-api-key prints them) or StreamService:Auth:Jwt:Authority and :Audience; "
+            + "or listen on the loopback only (ASPNETCORE_URLS=http://127.0.0.1:5080).");
+
+    private static bool HasAuthentication(IConfiguration configuration)
+    {
+        var auth = configuration.GetSection($"{StreamServiceOptions.Section}:{nameof(StreamServiceOptions.Auth)}");
+        return auth.GetSection(nameof(AuthOptions.ApiKeys)).GetChildren().Any() || !string.IsNullOrEmpty(auth[$"{nameof(AuthOptions.Jwt)}:{nameof(JwtOptions.Authority)}"]);
+    }
 
     private static IEnumerable<string> ListenAddresses(IConfiguration configuration)
     {

@@ -1,3 +1,4 @@
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Options;
 using StreamService.Hypervisors;
 
@@ -25,6 +26,15 @@ public sealed class StreamServiceOptions
 
     /// <summary>How domains migrate, and how hosts export disks to other machines.</summary>
     public MigrationOptions Migration { get; init; } = new();
+
+    /// <summary>Who may call.</summary>
+    public AuthOptions Auth { get; init; } = new();
+
+    /// <summary>How much one caller may ask.</summary>
+    public RateLimitOptions RateLimit { get; init; } = new();
+
+    /// <summary>A file for the audit log beside the console, a JSON object a line, a file a day. Default: none.</summary>
+    public string AuditFile { get; set; } = "";
 
     /// <summary>Limits that streams share; the API adds more.</summary>
     public List<BudgetOptions> Budgets { get; init; } = [];
@@ -68,6 +78,34 @@ public sealed class StorageOptions
 
     /// <summary>In the provider's own form. A file that is missing is made.</summary>
     public string ConnectionString { get; set; } = "Data Source=streamservice.db";
+
+    internal string? Fault
+    {
+        get
+        {
+            try
+            {
+                _ = SqliteConnectionString;
+                return null;
+            }
+            catch (ArgumentException exception)
+            {
+                return exception.Message;
+            }
+        }
+    }
+
+    /// <summary>The same, with a bound on how long anybody waits for a lock that another program holds, unless it names one.</summary>
+    internal string SqliteConnectionString
+    {
+        get
+        {
+            var connection = new SqliteConnectionStringBuilder(ConnectionString);
+            if (!connection.ShouldSerialize("Default Timeout"))
+                connection.DefaultTimeout = 5;
+            return connection.ToString();
+        }
+    }
 }
 
 /// <summary>How streams run.</summary>
@@ -134,15 +172,21 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
             }
             else if (uri.Scheme is not ("qemu" or "qemu+unix" or "qemu+ssh" or "qemu+libssh" or "qemu+libssh2" or "qemu+tls" or "qemu+tcp"))
                 yield return $"StreamService:Hosts:{i}:Uri '{host.Uri}' is of a kind that is not supported; use qemu:///system, qemu:///session, qemu+unix:///system?socket=…, qemu+ssh://host/system, qemu+libssh://host/system, qemu+libssh2://host/system, qemu+tls://host/system, qemu+tcp://host/system or qmp+unix:///folder/*.sock.";
+            if (Uri.TryCreate(host.Uri, UriKind.Absolute, out var secret) && secret.UserInfo.Contains(':', StringComparison.Ordinal))
+                yield return $"StreamService:Hosts:{i}:Uri has a password, which callers and the log would see; use a key file, or libvirt's own auth.conf.";
             if (host.MigrationAddress.Length > 0 && Uri.CheckHostName(host.MigrationAddress) == UriHostNameType.Unknown)
                 yield return $"StreamService:Hosts:{i}:MigrationAddress '{host.MigrationAddress}' is neither a name nor an address of a host.";
         }
-        foreach (var fault in options.Deployment.Faults().Concat(options.Migration.Faults()))
+        foreach (var fault in options.Deployment.Faults().Concat(options.Migration.Faults()).Concat(options.Auth.Faults()).Concat(options.RateLimit.Faults()))
             yield return fault;
+        if (options.AuditFile.Length > 0 && !Path.IsPathRooted(options.AuditFile))
+            yield return $"StreamService:AuditFile '{options.AuditFile}' is not an absolute path.";
         if (options.Storage.Provider != "Sqlite")
             yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";
         if (string.IsNullOrWhiteSpace(options.Storage.ConnectionString))
             yield return "StreamService:Storage:ConnectionString is missing.";
+        else if (options.Storage.Fault is { } storageFault)
+            yield return $"StreamService:Storage:ConnectionString is not valid: {storageFault}";
         var streaming = options.Streaming;
         if (streaming.InFlight is < 1 or > 16)
             yield return $"StreamService:Streaming:InFlight is {streaming.InFlight}, not 1 to 16.";

@@ -177,7 +177,7 @@ public sealed class Deployer(
             : null;
         if (spec.Stream is not { } stream)
             return;
-        var (_, domain, disk) = await hosts.FindDiskAsync(deployment.Domain.ToString(), deployment.Target, cancellationToken);
+        var (_, domain, disk) = await hosts.FindDiskAsync(deployment.Domain.ToString(), deployment.Target, _ => true, cancellationToken);
         await streams.StartAsync(definer, domain, disk, stream with { NotBefore = learnUntil }, idempotencyKey: null, cancellationToken);
     }
 

@@ -33,7 +33,12 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
     /// <exception cref="DomainNotFoundException">No host has it.</exception>
     /// <exception cref="AmbiguousDomainException">Several hosts have a domain of that name.</exception>
     /// <exception cref="HostUnreachableException">No host that answers has it, and one does not answer.</exception>
-    public async Task<(IHypervisor Hypervisor, DomainInfo Domain)> FindDomainAsync(string idOrName, CancellationToken cancellationToken)
+    public Task<(IHypervisor Hypervisor, DomainInfo Domain)> FindDomainAsync(string idOrName, CancellationToken cancellationToken) =>
+        FindDomainAsync(idOrName, _ => true, cancellationToken);
+
+    /// <param name="sees">The domains that exist for whoever asks.</param>
+    /// <inheritdoc cref="FindDomainAsync(string, CancellationToken)"/>
+    public async Task<(IHypervisor Hypervisor, DomainInfo Domain)> FindDomainAsync(string idOrName, Func<DomainInfo, bool> sees, CancellationToken cancellationToken)
     {
         HostUnreachableException? unreachable = null;
         var found = new List<(IHypervisor, DomainInfo Domain)>();
@@ -41,7 +46,7 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
         {
             try
             {
-                if (await hypervisor.FindDomainAsync(idOrName, cancellationToken) is { } domain)
+                if (await hypervisor.FindDomainAsync(idOrName, cancellationToken) is { } domain && sees(domain))
                     found.Add((hypervisor, domain));
             }
             catch (HostUnreachableException exception)
@@ -67,9 +72,9 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
 
     /// <summary>Finds a disk by its domain and its target or source path.</summary>
     /// <exception cref="DiskNotFoundException">The domain has no such disk.</exception>
-    public async Task<(IHypervisor Hypervisor, DomainInfo Domain, DiskInfo Disk)> FindDiskAsync(string idOrName, string path, CancellationToken cancellationToken)
+    public async Task<(IHypervisor Hypervisor, DomainInfo Domain, DiskInfo Disk)> FindDiskAsync(string idOrName, string path, Func<DomainInfo, bool> sees, CancellationToken cancellationToken)
     {
-        var (hypervisor, domain) = await FindDomainAsync(idOrName, cancellationToken);
+        var (hypervisor, domain) = await FindDomainAsync(idOrName, sees, cancellationToken);
         return (hypervisor, domain, domain.FindDisk(path) ?? throw new DiskNotFoundException(domain.Name, path));
     }
 }

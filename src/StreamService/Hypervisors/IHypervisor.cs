@@ -60,6 +60,9 @@ public interface IHypervisor
     /// </summary>
     Task FlushWithoutExportAsync(Guid domain, string target, CancellationToken cancellationToken);
 
+    /// <summary>The room that the disk's active layer has to grow; null where that is no file, or nobody can tell.</summary>
+    Task<LayerSpace?> FindSpaceAsync(Guid domain, string target, CancellationToken cancellationToken);
+
     /// <summary>What the guest itself did to the disk since the domain started.</summary>
     Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken);
 }

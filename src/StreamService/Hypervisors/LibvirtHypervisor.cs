@@ -160,6 +160,26 @@ public sealed partial class LibvirtHypervisor : IHypervisor
             GuestOperations.Of(stats.FlushOperations, stats.FlushNanoseconds));
     }
 
+    /// <inheritdoc/>
+    public async Task<LayerSpace?> FindSpaceAsync(Guid domain, string target, CancellationToken cancellationToken)
+    {
+        if ((await FindDiskAsync(domain, target, cancellationToken)).Disk.Source is not { } source || !Path.IsPathRooted(source))
+            return null;
+        if (!IsRemote)
+            return LayerSpace.OfLocalFile(source);
+        try
+        {
+            var path = Path.GetDirectoryName(source)!;
+            await using var folder = await OpenFolderAsync(path, cancellationToken);
+            return new LayerSpace(path, await folder.GetAvailableBytesAsync(cancellationToken), AllocatedBytes: null);
+        }
+        catch (HypervisorException)
+        {
+            // A block device, or a host without storage pools.
+            return null;
+        }
+    }
+
     /// <summary>Asked from one QEMU of each build: the answer is some 200 KiB, which libvirt takes 100 ms to pass on.</summary>
     private async Task<QemuCapabilities> FindCapabilitiesAsync(Monitor monitor, CancellationToken cancellationToken)
     {

@@ -125,6 +125,9 @@ internal sealed partial class QmpDomain : IDisposable
             {
                 // Gone in between, or it does not answer: what was known last is shown as such.
             }
+        // It ended before it could be asked for its disks: not to know them is not to have none.
+        if (IsIdentified && _lastSeen is null && !orLastSeen)
+            throw new HostUnreachableException(_host, $"monitor {SocketPath}: {Reason}");
         var state = State switch
         {
             MonitorState.Dead => DomainState.ShutOff,
@@ -199,7 +202,7 @@ internal sealed partial class QmpDomain : IDisposable
         // heeded the end of its own failed job would try again at once, for ever.
         var isNews = happened.Name is "STOP" or "RESUME" or "SHUTDOWN" or "DEVICE_DELETED" or "BLOCK_EXPORT_DELETED"
             || (happened.Name is "BLOCK_JOB_COMPLETED" or "BLOCK_JOB_CANCELLED"
-                && !(happened.Data.TryGetProperty("device", out var id) && id.GetString()?.StartsWith(NbdServer.ExportPrefix, StringComparison.Ordinal) == true));
+                && happened.Text("device")?.StartsWith(NbdServer.ExportPrefix, StringComparison.Ordinal) != true);
         if (isNews)
             _changed(Id);
     }

@@ -149,6 +149,10 @@ public sealed class QmpHypervisor : IHypervisor
     /// <inheritdoc/>
     public Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken) => Get(domain).GetGuestIoAsync(target, cancellationToken);
 
+    /// <inheritdoc/>
+    public async Task<LayerSpace?> FindSpaceAsync(Guid domain, string target, CancellationToken cancellationToken) =>
+        (await Get(domain).DescribeAsync(orLastSeen: false, cancellationToken)).FindDisk(target)?.Source is { } source ? LayerSpace.OfLocalFile(source) : null;
+
     private IEnumerable<QmpDomain> Domains() => _domains.Values.Select(entry => entry.Domain);
 
     private QmpDomain? Find(Func<QmpDomain, bool> match) =>

@@ -168,6 +168,13 @@ public sealed class MigrationManager(
             MigrationLog.TakenUp(logger, left.Count);
     }
 
+    /// <summary>Puts all migrations that are not over on record again: the database was lost.</summary>
+    internal async Task RecordAllAsync(CancellationToken cancellationToken)
+    {
+        foreach (var job in _active.Values)
+            await store.UpdateAsync(job.Status, cancellationToken);
+    }
+
     /// <summary>Called when a job is not driven any more because it is over.</summary>
     internal async Task RetireAsync(MigrationJob job)
     {

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using StreamService.Hypervisors;
 using StreamService.Streaming;
 
 namespace StreamService.Migrations;
@@ -163,6 +164,9 @@ public sealed record MigrationStatus(
     DateTimeOffset? FinishedAt,
     long Generation)
 {
+    /// <summary>The domain's labels when the migration was begun: callers that are limited to some see no others.</summary>
+    public LabelSet Labels { get; init; }
+
     /// <summary>Whether it is over.</summary>
     public bool IsFinal => State is MigrationState.Completed or MigrationState.Failed or MigrationState.Cancelled;
 

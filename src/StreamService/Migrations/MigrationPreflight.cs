@@ -82,7 +82,10 @@ public sealed class MigrationPreflight(StreamManager streams, SourceExports expo
             [.. Enum.GetValues<MigrationStepName>().Select(name => name == MigrationStepName.Preflight
                 ? new MigrationStep(name, MigrationStepState.Done, begun, now, Attempts: 1, Detail: null)
                 : new MigrationStep(name, MigrationStepState.Pending, null, null, Attempts: 0, Detail: null))],
-            disks, Memory: null, LeftOnSource: [], CreatedAt: begun, UpdatedAt: now, SwitchedAt: null, FinishedAt: null, Generation: 1);
+            disks, Memory: null, LeftOnSource: [], CreatedAt: begun, UpdatedAt: now, SwitchedAt: null, FinishedAt: null, Generation: 1)
+        {
+            Labels = LabelSet.Of(domain.Labels),
+        };
     }
 
     /// <summary>The disks that move. Those that both hosts can see, or that the guest cannot write, do not.</summary>

@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.SignalR;
 using StreamService.Migrations;
+using StreamService.Security;
+using StreamService.Storage;
 using StreamService.Streaming;
 
 namespace StreamService.Progress;
@@ -50,15 +52,22 @@ public sealed record MigrationSubscription(string? Host = null, string? Domain =
 /// </summary>
 public sealed class StreamHub(StreamManager manager, MigrationManager migrations, Subscribers subscribers) : Hub<IStreamClient>
 {
+    /// <summary>How many that are over a subscription begins with, and how many pages of so many are searched for them.</summary>
+    private const int Newest = 200, MostPages = 50;
+
     /// <summary>Adds a subscription and returns the matching snapshots of streams that are not over, and of the newest that are.</summary>
     public async Task<IReadOnlyList<StreamStatusView>> Subscribe(StreamSubscription? subscription)
     {
         subscription ??= new StreamSubscription();
         // First the subscription, then the snapshot: so nothing is missed between the two.
-        subscribers.Add(Context.ConnectionId, subscription);
-        var finished = await manager.ListAsync(new(Host: subscription.Host), after: null, limit: 200, Context.ConnectionAborted);
-        return [.. finished.Concat(manager.ListActive())
-            .Where(subscription.Matches)
+        var caller = Caller.Of(Context.User!);
+        subscribers.Add(Context.ConnectionId, caller, subscription);
+        var filter = new StreamFilter(Host: subscription.Host, Domain: Guid.TryParse(subscription.Domain, out var domain) ? domain : null);
+        var newest = await ReadNewestAsync(
+            (after, count) => manager.ListAsync(filter, after, count, Context.ConnectionAborted),
+            status => new PagePosition(status.CreatedAt, status.StreamId),
+            status => subscription.Matches(status) && caller.Sees(status));
+        return [.. newest.Concat(manager.ListActive().Where(status => subscription.Matches(status) && caller.Sees(status)))
             .DistinctBy(status => status.StreamId)
             .OrderByDescending(status => status.CreatedAt)
             .Select(StreamStatusView.From)];
@@ -68,9 +77,29 @@ public sealed class StreamHub(StreamManager manager, MigrationManager migrations
     public async Task<IReadOnlyList<MigrationView>> SubscribeMigrations(MigrationSubscription? subscription)
     {
         subscription ??= new MigrationSubscription();
-        subscribers.Add(Context.ConnectionId, subscription);
-        var newest = await migrations.ListAsync(new MigrationFilter(Host: subscription.Host), after: null, limit: 200, Context.ConnectionAborted);
-        return [.. newest.Where(subscription.Matches).Select(MigrationView.From)];
+        var caller = Caller.Of(Context.User!);
+        subscribers.Add(Context.ConnectionId, caller, subscription);
+        var newest = await ReadNewestAsync(
+            (after, count) => migrations.ListAsync(new MigrationFilter(Host: subscription.Host), after, count, Context.ConnectionAborted),
+            status => new PagePosition(status.CreatedAt, status.MigrationId),
+            status => subscription.Matches(status) && caller.Sees(status));
+        return [.. newest.Select(MigrationView.From)];
+    }
+
+    /// <summary>The newest that match, however many others lie between them; within bounds, for the records may be many.</summary>
+    private static async Task<IReadOnlyList<T>> ReadNewestAsync<T>(Func<PagePosition?, int, Task<IReadOnlyList<T>>> list, Func<T, PagePosition> positionOf, Func<T, bool> matches)
+    {
+        var newest = new List<T>();
+        PagePosition? after = null;
+        for (var page = 0; page < MostPages && newest.Count < Newest; page++)
+        {
+            var read = await list(after, Newest);
+            newest.AddRange(read.Where(matches).Take(Newest - newest.Count));
+            if (read.Count < Newest)
+                break;
+            after = positionOf(read[^1]);
+        }
+        return newest;
     }
 
     /// <summary>Ends all subscriptions of this connection.</summary>

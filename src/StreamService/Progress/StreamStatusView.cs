@@ -77,6 +77,15 @@ public sealed record StreamStatusView
     /// </summary>
     public required string? Reason { get; init; }
 
+    /// <summary>Attempts in a row that failed; 0 while all goes well.</summary>
+    public required int Attempt { get; init; }
+
+    /// <summary>waiting: when it tries again by itself; null where it does not wait for that.</summary>
+    public required DateTimeOffset? NextAttemptAt { get; init; }
+
+    /// <summary>The last fault that it waited out, kept after it went on; null where there was none.</summary>
+    public required StreamProblem? LastError { get; init; }
+
     /// <summary>Why it failed, as a problem document.</summary>
     public required StreamProblem? Error { get; init; }
 
@@ -121,7 +130,10 @@ public sealed record StreamStatusView
         BytesPerSecond = status.BytesPerSecond,
         EtaSeconds = status.EtaSeconds,
         Reason = status.Reason,
-        Error = status.Error is { } error ? StreamProblem.From(error) : null,
+        Attempt = status.Attempt,
+        NextAttemptAt = status.NextAttemptAt,
+        LastError = status.LastError is { } passing ? StreamProblem.From(passing, "The stream was held up.") : null,
+        Error = status.Error is { } error ? StreamProblem.From(error, "The stream failed.") : null,
         CreatedAt = status.CreatedAt,
         StartedAt = status.StartedAt,
         UpdatedAt = status.UpdatedAt,
@@ -158,6 +170,9 @@ public sealed record StreamStatusView
         BytesPerSecond = 0,
         EtaSeconds = null,
         Reason = null,
+        Attempt = 0,
+        NextAttemptAt = null,
+        LastError = null,
         Error = null,
         CreatedAt = null,
         StartedAt = null,
@@ -168,11 +183,11 @@ public sealed record StreamStatusView
     };
 }
 
-/// <summary>The error of a failed stream, in the form of a problem document (RFC 9457).</summary>
+/// <summary>The error of a stream, in the form of a problem document (RFC 9457).</summary>
 public sealed record StreamProblem(string Type, string Title, string Detail, string Code)
 {
     /// <summary>Begins the type of every problem; the code follows.</summary>
     public const string TypePrefix = "urn:streamservice:problem:";
 
-    public static StreamProblem From(StreamError error) => new(TypePrefix + error.Code, "The stream failed.", error.Detail, error.Code);
+    public static StreamProblem From(StreamError error, string title) => new(TypePrefix + error.Code, title, error.Detail, error.Code);
 }

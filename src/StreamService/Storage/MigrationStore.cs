@@ -24,6 +24,10 @@ public sealed class MigrationRecord
     public required bool Persistent { get; init; }
     public required bool Autostart { get; init; }
     public required string Address { get; init; }
+
+    /// <summary>The domain's <see cref="LabelSet"/>.</summary>
+    public required string? Labels { get; init; }
+
     public required string? IdempotencyKey { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
 
@@ -118,6 +122,7 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
             Persistent = status.Persistent,
             Autostart = status.Autostart,
             Address = status.Address,
+            Labels = status.Labels.Text,
             IdempotencyKey = idempotencyKey,
             CreatedAt = status.CreatedAt,
             State = status.State,
@@ -168,7 +173,14 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         var record = await context.Migrations.AsSplitQuery().Include(migration => migration.Steps).Include(migration => migration.Disks)
-            .SingleAsync(migration => migration.MigrationId == status.MigrationId, cancellationToken);
+            .SingleOrDefaultAsync(migration => migration.MigrationId == status.MigrationId, cancellationToken);
+        if (record is null)
+        {
+            // Lost with its database.
+            await AddAsync(status, idempotencyKey: null, cancellationToken);
+            await UpdateAsync(status, cancellationToken);
+            return;
+        }
         record.State = status.State;
         record.CancelRequested = status.CancelRequested;
         record.Step = status.Step;
@@ -288,5 +300,8 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
         record.UpdatedAt,
         record.SwitchedAt,
         record.FinishedAt,
-        record.Generation);
+        record.Generation)
+    {
+        Labels = new LabelSet(record.Labels),
+    };
 }

@@ -1,10 +1,11 @@
+using Microsoft.AspNetCore.DataProtection.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 
 namespace StreamService.Storage;
 
 /// <summary>The service's records.</summary>
-public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) : DbContext(options)
+public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) : DbContext(options), IDataProtectionKeyContext
 {
     public DbSet<StreamRecord> Streams => Set<StreamRecord>();
 
@@ -19,6 +20,9 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
     public DbSet<MigrationRecord> Migrations => Set<MigrationRecord>();
 
     public DbSet<MigrationWrittenRecord> MigrationWrites => Set<MigrationWrittenRecord>();
+
+    /// <summary>What the dashboard's session cookies are sealed with.</summary>
+    public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
 
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {

@@ -1,3 +1,4 @@
+using StreamService.Hypervisors;
 using StreamService.Streaming;
 
 namespace StreamService.Storage;
@@ -28,6 +29,9 @@ public sealed class StreamRecord
 
     public required DateTimeOffset CreatedAt { get; init; }
 
+    /// <summary>The domain's <see cref="LabelSet"/>.</summary>
+    public required string? Labels { get; init; }
+
     /// <summary>The Idempotency-Key it was started with.</summary>
     public required string? IdempotencyKey { get; init; }
 
@@ -45,6 +49,9 @@ public sealed class StreamRecord
     public string? Reason { get; set; }
     public string? ErrorCode { get; set; }
     public string? ErrorDetail { get; set; }
+    public int Attempt { get; set; }
+    public string? LastErrorCode { get; set; }
+    public string? LastErrorDetail { get; set; }
     public DateTimeOffset? StartedAt { get; set; }
     public DateTimeOffset UpdatedAt { get; set; }
     public DateTimeOffset? FinishedAt { get; set; }
@@ -77,6 +84,7 @@ public sealed class StreamRecord
             Offline = status.Spec.Offline,
             NotBefore = status.Spec.NotBefore,
             CreatedAt = status.CreatedAt,
+            Labels = status.Labels.Text,
             IdempotencyKey = idempotencyKey,
         };
         record.Take(status);
@@ -100,6 +108,9 @@ public sealed class StreamRecord
         Reason = status.Reason;
         ErrorCode = status.Error?.Code;
         ErrorDetail = status.Error?.Detail;
+        Attempt = status.Attempt;
+        LastErrorCode = status.LastError?.Code;
+        LastErrorDetail = status.LastError?.Detail;
         StartedAt = status.StartedAt;
         UpdatedAt = status.UpdatedAt;
         FinishedAt = status.FinishedAt;
@@ -136,6 +147,9 @@ public sealed class StreamRecord
         GenerationLimit)
     {
         BootReadyAt = BootReadyAt,
+        Labels = new LabelSet(Labels),
+        Attempt = Attempt,
+        LastError = LastErrorCode is null ? null : new StreamError(LastErrorCode, LastErrorDetail ?? ""),
     };
 }
 

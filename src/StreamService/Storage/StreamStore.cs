@@ -1,3 +1,4 @@
+using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using StreamService.Streaming;
 
@@ -9,6 +10,9 @@ public sealed record StreamFilter(IReadOnlyCollection<StreamState>? States = nul
 /// <summary>Keeps the records of streams.</summary>
 public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
 {
+    /// <summary>SQLITE_READONLY and SQLITE_IOERR.</summary>
+    private const int ReadOnly = 8, InputOutput = 10;
+
     private static readonly StreamState[] FinalStates = [StreamState.Completed, StreamState.Failed, StreamState.Cancelled];
 
     public async Task AddAsync(StreamStatus status, string? idempotencyKey, CancellationToken cancellationToken)
@@ -21,10 +25,21 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
     public async Task UpdateAsync(StreamStatus status, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        var record = await context.Streams.FindAsync([status.StreamId], cancellationToken)
-            ?? throw new InvalidOperationException($"The record of stream {status.StreamId} is gone.");
-        record.Take(status);
-        await context.SaveChangesAsync(cancellationToken);
+        // A record that was lost with its database is made again.
+        if (await context.Streams.FindAsync([status.StreamId], cancellationToken) is { } record)
+            record.Take(status);
+        else
+            context.Streams.Add(StreamRecord.From(status, idempotencyKey: null));
+        try
+        {
+            await context.SaveChangesAsync(cancellationToken);
+        }
+        catch (DbUpdateException exception) when (exception.InnerException is SqliteException { SqliteErrorCode: ReadOnly or InputOutput })
+        {
+            // A connection that was opened so stays so; the next attempt gets a new one.
+            SqliteConnection.ClearAllPools();
+            throw;
+        }
     }
 
     public async Task<StreamStatus?> FindAsync(Guid streamId, CancellationToken cancellationToken)

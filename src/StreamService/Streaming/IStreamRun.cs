@@ -19,8 +19,11 @@ internal interface IStreamRun
     /// <summary>What was only in the backing chain when the run began; null until that is known.</summary>
     long? RemainingAtStart { get; }
 
-    /// <summary>How long the source has not answered.</summary>
+    /// <summary>How long nothing has moved that should: the source or QEMU has not answered.</summary>
     TimeSpan StalledFor { get; }
+
+    /// <summary>What it waits for beside the source, in words; null while it populates.</summary>
+    string? WaitsFor { get; }
 
     /// <summary>Why it is slower than it could be, in words; null at full speed.</summary>
     string? Yielding { get; }

@@ -44,6 +44,9 @@ internal sealed class NativeRun(IHypervisor hypervisor, DiskAddress disk, Stream
     public long? RemainingAtStart => Known(ref _remainingAtStart);
 
     /// <inheritdoc/>
+    public string? WaitsFor => null;
+
+    /// <inheritdoc/>
     public TimeSpan StalledFor
     {
         get
@@ -75,6 +78,9 @@ internal sealed class NativeRun(IHypervisor hypervisor, DiskAddress disk, Stream
         await using var export = await TryExportAsync(cancellationToken);
         var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, spec.Base, cancellationToken);
         await LookAtMapAsync(export, depth, cancellationToken);
+        if (BytesRemaining is > 0 and var remaining && await hypervisor.FindSpaceAsync(disk.Domain, disk.Target, cancellationToken) is { } space
+            && (space with { AllocatedBytes = null }).MissingBytes(populated: 0, remaining) is > 0 and var missing)
+            throw new InsufficientSpaceException(space, remaining, missing);
         if (!await DiskFinalizer.HasArrivedAsync(hypervisor, disk, spec.Base, cancellationToken))
             await StreamAsync(export, depth, finalizing, cancellationToken);
         await finalizing();

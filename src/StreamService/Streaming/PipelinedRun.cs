@@ -38,6 +38,10 @@ internal sealed class PipelinedRun(
     private long _streamedAtMap;
     private long _bytesDurable;
     private StrongBox<DateTimeOffset>? _bootReadyAt;
+    private Wait? _wait;
+
+    /// <summary>Something that QEMU was asked for beside populating.</summary>
+    private sealed record Wait(string For, long Since);
 
     /// <inheritdoc/>
     public long BytesStreamed => _populator?.BytesStreamed ?? 0;
@@ -54,7 +58,10 @@ internal sealed class PipelinedRun(
     public long? RemainingAtStart => Interlocked.Read(ref _remainingAtStart) is var remaining and >= 0 ? remaining : null;
 
     /// <inheritdoc/>
-    public TimeSpan StalledFor => _populator?.StalledFor ?? TimeSpan.Zero;
+    public TimeSpan StalledFor => Volatile.Read(ref _wait) is { } wait ? time.GetElapsedTime(wait.Since) : _populator?.StalledFor ?? TimeSpan.Zero;
+
+    /// <inheritdoc/>
+    public string? WaitsFor => Volatile.Read(ref _wait)?.For;
 
     /// <inheritdoc/>
     public string? Yielding => _guest.Reason;
@@ -71,6 +78,7 @@ internal sealed class PipelinedRun(
     /// <exception cref="NbdException">The connection to QEMU broke.</exception>
     public async Task RunAsync(Func<Task> finalizing, CancellationToken cancellationToken)
     {
+        WaitFor("an export of the disk");
         await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, _spec.Offline, cancellationToken);
         await using var connection = await export.ConnectAsync(cancellationToken);
         var chain = (await DiskFinalizer.ChainAsync(hypervisor, disk, cancellationToken)).Select(image => ImageSource.Of(image.Source)).ToList();
@@ -97,6 +105,7 @@ internal sealed class PipelinedRun(
         }
 
         await finalizing();
+        WaitFor("the last flush, and the end of the backing link");
         await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), time, cancellationToken);
     }
 
@@ -109,10 +118,12 @@ internal sealed class PipelinedRun(
         if (hot is null || _spec.Order != StreamOrder.HotFirst)
             return;
         var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, _spec.Base, cancellationToken);
-        var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
+        var map = await ReadMapAsync(export, cancellationToken);
+        await CheckSpaceAsync(map, depth, cancellationToken);
         Interlocked.CompareExchange(ref _remainingAtStart, map.RemainingBytes(depth), -1);
         Interlocked.CompareExchange(ref _remainingAtMap, map.RemainingBytes(depth), -1);
         populator.SetWindow(PopulateWindow.Wide(options.InFlight));
+        WaitFor(null);
         await populator.PopulateHotAsync(hot.Remaining(map, depth), cancellationToken);
         await LookAtHotDataAsync(hot, export.Warm, cancellationToken);
     }
@@ -147,12 +158,15 @@ internal sealed class PipelinedRun(
         for (long? before = null; ;)
         {
             var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, _spec.Base, cancellationToken);
-            var map = await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
+            var map = await ReadMapAsync(export, cancellationToken);
             var remaining = map.Remaining(depth).ToList();
             var bytes = map.RemainingBytes(depth);
             Interlocked.CompareExchange(ref _remainingAtStart, bytes, -1);
             Interlocked.Exchange(ref _streamedAtMap, populator.BytesStreamed);
             Interlocked.Exchange(ref _remainingAtMap, bytes);
+            if (before is null)
+                await CheckSpaceAsync(map, depth, cancellationToken);
+            WaitFor(null);
             if (bytes == 0)
             {
                 await populator.PopulateHolesAsync(map.RemainingHoles(depth), cancellationToken);
@@ -164,6 +178,23 @@ internal sealed class PipelinedRun(
             await populator.PopulateAsync(remaining, depth, cancellationToken);
         }
     }
+
+    private async Task<AllocationMap> ReadMapAsync(DiskExport export, CancellationToken cancellationToken)
+    {
+        WaitFor("the disk's allocation map");
+        return await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
+    }
+
+    /// <summary>Before anything is populated: a file system that runs full is a fault for every guest on it.</summary>
+    private async Task CheckSpaceAsync(AllocationMap map, int depth, CancellationToken cancellationToken)
+    {
+        WaitFor("the free space of the overlay's file system");
+        var remaining = map.RemainingBytes(depth);
+        if (await hypervisor.FindSpaceAsync(disk.Domain, disk.Target, cancellationToken) is { } space && space.MissingBytes(map.PopulatedBytes, remaining) is > 0 and var missing)
+            throw new InsufficientSpaceException(space, remaining, missing);
+    }
+
+    private void WaitFor(string? what) => Volatile.Write(ref _wait, what is null ? null : new Wait(what, time.GetTimestamp()));
 
     private async Task FlushAtCheckpointsAsync(NbdClient warm, CancellationToken cancellationToken)
     {

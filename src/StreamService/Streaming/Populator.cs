@@ -33,6 +33,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     private long _bytesSent;
     private long _bytesStreamed;
     private long _requestTime;
+    private long _mapAskedAt;
     private long _lastCompletion = time.GetTimestamp();
 
     /// <summary>Bytes that its requests brought into the overlay.</summary>
@@ -44,8 +45,10 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     /// <summary>The sum of the times that its requests took: over a span of time, how many were in flight on average.</summary>
     public TimeSpan RequestTime => time.GetElapsedTime(0, Interlocked.Read(ref _requestTime));
 
-    /// <summary>How long requests have been in flight without one of them completing; zero while none is.</summary>
-    public TimeSpan StalledFor => Volatile.Read(ref _inFlight) == 0 ? TimeSpan.Zero : time.GetElapsedTime(Interlocked.Read(ref _lastCompletion));
+    /// <summary>How long requests have been in flight without one of them completing, or the map was asked for; zero while neither is.</summary>
+    public TimeSpan StalledFor => Volatile.Read(ref _inFlight) > 0 ? time.GetElapsedTime(Interlocked.Read(ref _lastCompletion))
+        : Interlocked.Read(ref _mapAskedAt) is > 0 and var asked ? time.GetElapsedTime(asked)
+        : TimeSpan.Zero;
 
     /// <summary>Takes effect with the next request.</summary>
     public void SetWindow(PopulateWindow window)
@@ -65,7 +68,9 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
         {
             foreach (var (offset, length) in Pieces(extents))
             {
+                Interlocked.Exchange(ref _mapAskedAt, time.GetTimestamp());
                 var map = await AllocationMap.ReadAsync(mapConnection, offset, length, cancellationToken);
+                Interlocked.Exchange(ref _mapAskedAt, 0);
                 foreach (var extent in map.Remaining(baseDepth))
                     await SendAsync(extent, paced: true, cancellationToken);
             }

@@ -9,14 +9,27 @@ internal static class StreamFaults
     /// <summary>The code of a fault that is a bug of ours.</summary>
     public const string InternalError = "internal-error";
 
+    /// <summary>The code of a fault that more space mends.</summary>
+    private const string InsufficientStorage = "insufficient-storage";
+
+    /// <summary>A fault that is waited out, as callers see it.</summary>
+    public static StreamError Passing(Exception fault) => new(fault switch
+    {
+        InsufficientSpaceException or NbdCommandException { Error: NbdError.ENOSPC } => InsufficientStorage,
+        HostUnreachableException => "host-unreachable",
+        DomainNotRunningException => "domain-not-running",
+        _ => "hypervisor-error",
+    }, Describe(fault));
+
     /// <summary>The error that the stream ends with; null for a fault that a retry may mend.</summary>
     public static StreamError? FindEnd(Exception fault, StreamOnError onError) => fault switch
     {
         DomainNotFoundException => new("domain-not-found", fault.Message),
         DiskNotFoundException => new("disk-not-found", fault.Message),
         BaseLostException => new("base-not-in-chain", fault.Message),
+        InsufficientSpaceException or NbdCommandException { Error: NbdError.ENOSPC } when onError == StreamOnError.Report => new(InsufficientStorage, Describe(fault)),
         NbdCommandException or HypervisorException when onError == StreamOnError.Report => new("hypervisor-error", Describe(fault)),
-        NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException => null,
+        NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException or InsufficientSpaceException => null,
         _ => new(InternalError, $"{fault.GetType().Name}: {fault.Message}"),
     };
 

@@ -50,9 +50,13 @@ public sealed class StreamJob
     private long _streamedBefore;
     private long _durableBefore;
     private long? _remainingExpected;
+    private StreamState? _stalledIn;
     private bool _pauseAsked;
     private bool _cancelAsked;
+    private bool _brokeOffAtEnd;
+    private bool _domainChanged;
     private long _recordedAt;
+    private bool _isRecorded = true;
     private TaskCompletionSource _settled = NewSettled();
 
     /// <param name="status">Where it begins: queued, or as a former service left it.</param>
@@ -104,8 +108,25 @@ public sealed class StreamJob
         }
     }
 
-    /// <summary>A hint that the domain changed: a job that waits for it looks again at once.</summary>
-    public void Wake() => _mailbox.Wake();
+    /// <summary>Writes its record once more.</summary>
+    public Task RecordAgainAsync() => _mailbox.PostAsync(() => RecordAsync(_status));
+
+    /// <summary>Returns when its last state is on record, however long the database is away: else the next service would begin anew.</summary>
+    public async Task WaitUntilRecordedAsync(CancellationToken stopping)
+    {
+        while (!_isRecorded)
+        {
+            await Task.Delay(RecordEvery, _time, stopping);
+            await RecordAsync(_status);
+        }
+    }
+
+    /// <summary>A hint that the domain changed: a job that waits for it looks again at once, one that runs looks whether its disk is still there.</summary>
+    public void Wake()
+    {
+        Volatile.Write(ref _domainChanged, true);
+        _mailbox.Wake();
+    }
 
     /// <summary>Drives the job until it is over, or until the service stops.</summary>
     public async Task RunAsync(CancellationToken stopping)
@@ -116,11 +137,14 @@ public sealed class StreamJob
             ["Domain"] = Status.DomainName,
             ["Target"] = Status.Disk.Target,
         });
-        using var wakeAtStop = stopping.Register(Wake);
+        using var wakeAtStop = stopping.Register(_mailbox.Wake);
         try
         {
             for (var attempt = 1; !Status.IsFinal; attempt++)
             {
+                if (_cancelAsked && await HasArrivedAsync(stopping))
+                    // The link was gone before the request came: all that is left is the last flush.
+                    _cancelAsked = false;
                 if (_cancelAsked)
                 {
                     await EnterAsync(StreamState.Cancelled);
@@ -162,6 +186,23 @@ public sealed class StreamJob
         }
     }
 
+    /// <summary>Whether a run that was broken off at its very end has dropped the backing link all the same.</summary>
+    private async Task<bool> HasArrivedAsync(CancellationToken stopping)
+    {
+        if (!_brokeOffAtEnd)
+            return false;
+        _brokeOffAtEnd = false;
+        try
+        {
+            return await DiskFinalizer.HasArrivedAsync(_hypervisor, _status.Disk, _status.Spec.Base, stopping);
+        }
+        catch (Exception exception) when (exception is HostUnreachableException or HypervisorException
+            or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Takes a place in line and, once it is its turn, runs. Returns what ended that early; null for success or a request.</summary>
     private async Task<Exception?> AttemptAsync(CancellationToken stopping)
     {
@@ -171,7 +212,7 @@ public sealed class StreamJob
             var finding = JobDomain.FindScopeAsync(_hypervisor, _status, stop.Token);
             await _mailbox.ServeUntilAsync(finding);
             var scope = await finding;
-            using var ticket = _ticket = _limits.Turns.Join(scope, _status.Spec.Priority, _status.CreatedAt, Wake);
+            using var ticket = _ticket = _limits.Turns.Join(scope, _status.Spec.Priority, _status.CreatedAt, _mailbox.Wake);
             while (!ticket.HasTurn)
             {
                 if (_status.State != StreamState.Queued || _status.Reason is null)
@@ -205,13 +246,16 @@ public sealed class StreamJob
     private async Task<Exception?> RunOnceAsync(CancellationTokenSource stop, CancellationToken stopping)
     {
         _remainingExpected = _status.BytesRemaining;
+        _stalledIn = null;
+        if (_status.NextAttemptAt is not null)
+            Publish(_status with { NextAttemptAt = null }, stateChanged: false);
         var run = _run = _status.Engine == StreamEngine.Native
             ? new NativeRun(_hypervisor, _status.Disk, _status.Spec, _options, _time)
             : new PipelinedRun(_hypervisor, _status.Disk, _status.Spec, _pace, _findProfile, _clusterSize, _options, _time);
         if (_status.State is not (StreamState.Waiting or StreamState.Finalizing))
             await EnterAsync(StreamState.Running);
         var running = run.RunAsync(() => _mailbox.PostAsync(() => EnterAsync(StreamState.Finalizing)), stop.Token);
-        await AttendAsync(running);
+        var unplugged = await AttendAsync(running, stop);
         try
         {
             await running;
@@ -221,10 +265,11 @@ public sealed class StreamJob
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
+            _brokeOffAtEnd = (_stalledIn ?? _status.State) == StreamState.Finalizing;
             Settle();
             if (stopping.IsCancellationRequested)
                 await RecordAsync(_status);
-            return null;
+            return unplugged;
         }
         catch (ExportUnavailableException unavailable) when (run is PipelinedRun && _status.Spec.Engine is null)
         {
@@ -243,9 +288,11 @@ public sealed class StreamJob
         }
     }
 
-    /// <summary>Serves the mailbox until <paramref name="until"/> ends, and publishes progress meanwhile.</summary>
-    private async Task AttendAsync(Task until)
+    /// <summary>Serves the mailbox until <paramref name="until"/> ends, and publishes progress meanwhile. Stops a run whose disk was unplugged, and returns that.</summary>
+    private async Task<DiskNotFoundException?> AttendAsync(Task until, CancellationTokenSource stop)
     {
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
+        var looking = Task.FromResult<DiskNotFoundException?>(null);
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1.0 / _options.ProgressPerSecond), _time);
         var tick = timer.WaitForNextTickAsync(CancellationToken.None).AsTask();
         while (!until.IsCompleted)
@@ -257,16 +304,51 @@ public sealed class StreamJob
                 await TickAsync();
                 tick = timer.WaitForNextTickAsync(CancellationToken.None).AsTask();
             }
+            if (!looking.IsCompleted)
+                continue;
+            if (await looking is not null)
+                await stop.CancelAsync();
+            else if (Interlocked.Exchange(ref _domainChanged, false))
+                looking = LookForDiskAsync(enough.Token);
+        }
+        await enough.CancelAsync();
+        return await looking;
+    }
+
+    /// <summary>An export keeps its image open in QEMU, whatever becomes of the device: the run itself would not notice.</summary>
+    private async Task<DiskNotFoundException?> LookForDiskAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await JobDomain.FindScopeAsync(_hypervisor, _status, cancellationToken);
+            return null;
+        }
+        catch (DiskNotFoundException unplugged)
+        {
+            return unplugged;
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or HostUnreachableException or HypervisorException
+            or DomainNotFoundException or DomainNotRunningException)
+        {
+            // The run finds out itself.
+            return null;
         }
     }
 
     private async Task TickAsync()
     {
         var stalled = _run!.StalledFor;
-        if (stalled >= _options.StalledAfter && _status.State == StreamState.Running)
-            await EnterAsync(StreamState.Waiting, $"The source has not answered for {stalled.TotalSeconds:0} s.");
-        else if (_status.State == StreamState.Waiting && _run.BytesStreamed > 0 && stalled < _options.StalledAfter)
-            await EnterAsync(StreamState.Running);
+        var isStalled = stalled >= _options.StalledAfter;
+        if (isStalled && _status.State is StreamState.Running or StreamState.Finalizing)
+        {
+            _stalledIn = _status.State;
+            await EnterAsync(StreamState.Waiting, $"{(_run.WaitsFor is { } what ? $"QEMU has not answered for {stalled.TotalSeconds:0} s: {what}" : $"The source, or QEMU itself, has not answered for {stalled.TotalSeconds:0} s")}.");
+        }
+        else if (!isStalled && _status.State == StreamState.Waiting && (_stalledIn is not null || _run.BytesStreamed > 0))
+        {
+            await EnterAsync(_stalledIn ?? StreamState.Running);
+            _stalledIn = null;
+        }
         var next = WithProgress(_status);
         if (next == _status)
             return;
@@ -285,7 +367,8 @@ public sealed class StreamJob
             return;
         }
         var delay = _options.RetryDelayAfter(attempt);
-        await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.");
+        await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.",
+            also: status => status with { Attempt = attempt, NextAttemptAt = _time.GetUtcNow() + delay, LastError = StreamFaults.Passing(fault) });
         await WaitAsync(delay, stopping);
     }
 
@@ -327,9 +410,11 @@ public sealed class StreamJob
             await stop.CancelAsync();
     }
 
-    private async Task EnterAsync(StreamState state, string? reason = null, StreamError? error = null)
+    /// <param name="also">What else is new with that state.</param>
+    private async Task EnterAsync(StreamState state, string? reason = null, StreamError? error = null, Func<StreamStatus, StreamStatus>? also = null)
     {
         var next = WithProgress(_status).Entering(state, reason, error, _time.GetUtcNow());
+        next = also?.Invoke(next) ?? next;
         var changed = next.State != _status.State || next.Reason != _status.Reason;
         if (!changed)
             return;
@@ -393,11 +478,13 @@ public sealed class StreamJob
         try
         {
             await _store.UpdateAsync(status, CancellationToken.None);
+            _isRecorded = true;
         }
         catch (Exception exception)
         {
             // The image itself holds the progress: a database that is away must not stop a stream.
-            StreamLog.RecordFailed(_logger, exception);
+            StreamLog.RecordFailed(_logger, exception.GetBaseException().Message);
+            _isRecorded = false;
         }
     }
 

@@ -9,8 +9,8 @@ internal static partial class StreamLog
     [LoggerMessage(102, LogLevel.Error, "Stream met a fault that it does not know")]
     public static partial void JobFault(ILogger logger, Exception fault);
 
-    [LoggerMessage(103, LogLevel.Error, "The stream's record could not be written; the stream goes on")]
-    public static partial void RecordFailed(ILogger logger, Exception fault);
+    [LoggerMessage(103, LogLevel.Error, "The stream's record could not be written; the stream goes on: {Reason}")]
+    public static partial void RecordFailed(ILogger logger, string reason);
 
     [LoggerMessage(104, LogLevel.Information, "Takes up {Count} streams of a former run")]
     public static partial void TakenUp(ILogger logger, int count);

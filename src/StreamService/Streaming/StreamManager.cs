@@ -55,7 +55,10 @@ public sealed class StreamManager(
         var now = time.GetUtcNow();
         var status = new StreamStatus(Guid.CreateVersion7(now), address, domain.Name, disk.Size, StreamMode.Full, spec, spec.Engine ?? StreamEngine.Pipelined, EngineReason: null, StreamState.Queued,
             BytesStreamed: 0, BytesDurable: 0, BytesRemaining: null, BytesPerSecond: 0, Reason: null, Error: null,
-            CreatedAt: now, StartedAt: null, UpdatedAt: now, FinishedAt: null, generation + 1);
+            CreatedAt: now, StartedAt: null, UpdatedAt: now, FinishedAt: null, generation + 1)
+        {
+            Labels = LabelSet.Of(domain.Labels),
+        };
         var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, hypervisor);
         if (!TryActivate(address, job))
             StreamAdmission.Check(domain, disk, spec.Base, streamActive: true, blockJob);
@@ -185,6 +188,9 @@ public sealed class StreamManager(
                 job.Wake();
     }
 
+    /// <summary>Puts all jobs on record again: the database was lost.</summary>
+    internal Task RecordAllAsync() => Task.WhenAll(_active.Values.Select(job => job.RecordAgainAsync()));
+
     /// <summary>Called when a job is not driven any more because it is over.</summary>
     internal void Retire(StreamJob job)
     {
@@ -245,7 +251,10 @@ public sealed class StreamManager(
             var streamed = stepper.BytesPopulated(address);
             var status = new StreamStatus(Guid.CreateVersion7(done), address, domain.Name, disk.Size, StreamMode.Single, spec, StreamEngine.Pipelined, EngineReason: null, StreamState.Completed,
                 streamed, BytesDurable: streamed, BytesRemaining: 0, BytesPerSecond: 0, Reason: null, Error: null,
-                CreatedAt: now, StartedAt: now, UpdatedAt: done, FinishedAt: done, (latest?.Generation ?? 0) + 1);
+                CreatedAt: now, StartedAt: now, UpdatedAt: done, FinishedAt: done, (latest?.Generation ?? 0) + 1)
+            {
+                Labels = LabelSet.Of(domain.Labels),
+            };
             await store.AddAsync(status, idempotencyKey: null, CancellationToken.None);
             // Its image, where that was opened here, is free before the caller hears of it.
             if (!domain.IsActive)

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using StreamService.Hypervisors;
 
 namespace StreamService.Streaming;
 
@@ -189,6 +190,18 @@ public sealed record StreamStatus(
     /// <summary>When all that the image's profile names was in the overlay; null before that, and where the image has no profile.</summary>
     public DateTimeOffset? BootReadyAt { get; init; }
 
+    /// <summary>The domain's labels when the stream was begun: callers that are limited to some see no others.</summary>
+    public LabelSet Labels { get; init; }
+
+    /// <summary>Attempts in a row that failed; 0 while all goes well.</summary>
+    public int Attempt { get; init; }
+
+    /// <summary>When it tries again by itself; null where it does not wait for that.</summary>
+    public DateTimeOffset? NextAttemptAt { get; init; }
+
+    /// <summary>The last fault that it waited out, kept after it went on; null where there was none.</summary>
+    public StreamError? LastError { get; init; }
+
     /// <summary>Whether it is over.</summary>
     public bool IsFinal => State is StreamState.Completed or StreamState.Failed or StreamState.Cancelled;
 
@@ -211,6 +224,8 @@ public sealed record StreamStatus(
             State = state,
             Reason = reason,
             Error = error,
+            Attempt = state is StreamState.Waiting or StreamState.Failed ? Attempt : 0,
+            NextAttemptAt = null,
             StartedAt = StartedAt ?? (state is StreamState.Running or StreamState.Waiting or StreamState.Finalizing ? now : null),
         };
         if (state == StreamState.Completed)

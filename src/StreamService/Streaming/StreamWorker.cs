@@ -48,6 +48,7 @@ public sealed class StreamWorker(StreamManager manager, HostDirectory hosts, Sec
         try
         {
             await job.RunAsync(stopping);
+            await job.WaitUntilRecordedAsync(stopping);
             manager.Retire(job);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)

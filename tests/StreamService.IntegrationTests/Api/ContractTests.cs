@@ -12,7 +12,7 @@ public sealed class ContractTests(SharedService shared)
     private static readonly string[] StatusMembers =
     [
         "path", "offset", "size", "streamId", "host", "domain", "domainName", "mode", "engine", "engineReason", "state", "base", "bandwidth",
-        "minBandwidth", "policy", "targetLatencyMs", "priority", "onError", "bytesStreamed", "bytesDurable", "bytesRemaining", "bytesPerSecond", "etaSeconds", "reason", "error",
+        "minBandwidth", "policy", "targetLatencyMs", "priority", "onError", "bytesStreamed", "bytesDurable", "bytesRemaining", "bytesPerSecond", "etaSeconds", "reason", "attempt", "nextAttemptAt", "lastError", "error",
         "createdAt", "startedAt", "updatedAt", "finishedAt", "generation", "order", "bootReadyAt",
     ];
 

@@ -138,6 +138,7 @@ public sealed class InvalidRequestTests(SharedService shared)
     [InlineData("DISK/status?timeoutSeconds=NaN", "timeoutSeconds")]
     [InlineData("DISK/status?timeoutSeconds=Infinity", "timeoutSeconds")]
     [InlineData("DISK/status?timeoutSeconds=1e300", "timeoutSeconds")]
+    [InlineData("DISK/status?timeoutSeconds=1,2", "timeoutSeconds")]
     [InlineData("DISK/status?timeoutSeconds=soon&waitForGeneration=x", "timeoutSeconds", "waitForGeneration")]
     public async Task Query_is_refused_with_all_its_faults(string url, params string[] members)
     {
@@ -199,11 +200,35 @@ public sealed class InvalidRequestTests(SharedService shared)
     [InlineData("text/plain")]
     [InlineData("application/xml")]
     [InlineData("application/json; charset=utf-16")]
+    [InlineData("application/json; charset=")]
+    [InlineData("application/problem+json")]
     public async Task Another_media_type_is_415(string mediaType)
     {
         var service = await shared.StartedAsync();
         using var answer = await Problem.PostTextAsync(service.Http, $"{Disk}/stream", """{"mode":"full"}""", mediaType);
         await Problem.AssertAsync(answer, 415, "invalid-request");
+    }
+
+    [Theory]
+    [InlineData("text/html")]
+    [InlineData("application/xml")]
+    [InlineData("application/hal+json")]
+    [InlineData("text/json")]
+    public async Task Whatever_the_caller_accepts_answers_are_JSON_and_errors_keep_their_code(string accepted)
+    {
+        var service = await shared.StartedAsync();
+        using (var answer = await SendAsync(HttpMethod.Get, Disk))
+            await Problem.AssertAsync(answer, 404, "domain-not-found");
+        using (var answer = await SendAsync(HttpMethod.Put, Disk))
+            await Problem.AssertAsync(answer, 405, "method-not-allowed");
+        using (var answer = await SendAsync(HttpMethod.Get, "/hosts"))
+            Assert.Equal("application/json", answer.Content.Headers.ContentType?.MediaType);
+
+        async Task<HttpResponseMessage> SendAsync(HttpMethod method, string url)
+        {
+            using var request = new HttpRequestMessage(method, url) { Headers = { { "Accept", accepted } } };
+            return await service.Http.SendAsync(request);
+        }
     }
 
     [Fact]

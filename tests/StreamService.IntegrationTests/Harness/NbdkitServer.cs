@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using StreamService.Hypervisors;
 
 namespace StreamService.IntegrationTests.Harness;
@@ -21,10 +22,31 @@ internal sealed class NbdkitServer(string folder, string image) : IAsyncDisposab
         var settings = options.Where(option => !option.StartsWith("--", StringComparison.Ordinal));
         var start = new ProcessStartInfo("nbdkit", ["--foreground", "--readonly", "--unix", Socket, .. filters, "file", image, .. settings]);
         _process = await LastingThread.RunAsync(() => Process.Start(start)!);
-        await Shell.WaitForAsync("nbdkit's socket", () => Task.FromResult(File.Exists(Socket)));
+        // The file is there a moment before anybody listens.
+        await Shell.WaitForAsync("nbdkit to listen", async () =>
+        {
+            using var client = new System.Net.Sockets.Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await client.ConnectAsync(new UnixDomainSocketEndPoint(Socket));
+                return true;
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
+        });
         // QEMU runs as another user.
         File.SetUnixFileMode(Socket, (UnixFileMode)0b110_110_110);
     }
+
+    /// <summary>SIGSTOP: it is there and answers nothing.</summary>
+    public Task FreezeAsync() => SignalAsync("STOP");
+
+    /// <summary>SIGCONT.</summary>
+    public Task ThawAsync() => SignalAsync("CONT");
+
+    private Task<string> SignalAsync(string signal) => Shell.RunAsync("kill", $"-{signal}", _process!.Id.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
     public async Task KillAsync()
     {

@@ -12,7 +12,7 @@ internal sealed class OpenApiContract(HttpMessageHandler transport) : Delegating
     /// <summary>Calls beside the API itself.</summary>
     private static readonly string[] Undocumented = ["/healthz", "/readyz", "/metrics", "/openapi/", "/swagger", "/hubs/"];
 
-    private static readonly Lazy<JsonObject> Document = new(() =>
+    internal static readonly Lazy<JsonObject> Document = new(() =>
         JsonNode.Parse(File.ReadAllText(Path.Combine(Repository.Root, "openapi", "streamservice.v1.json")))!.AsObject());
 
     private static readonly System.Collections.Concurrent.ConcurrentDictionary<string, Task<JsonSchema>> Schemas = new();
@@ -50,6 +50,21 @@ internal sealed class OpenApiContract(HttpMessageHandler transport) : Delegating
                 return item!.AsObject();
         }
         return null;
+    }
+
+    /// <summary>What the schema of a request's body finds wrong with this one.</summary>
+    public static async Task<IReadOnlyList<string>> FaultsAsync(JsonObject schema, string body)
+    {
+        var held = await SchemaAsync(schema);
+        try
+        {
+            return [.. held.Validate(body).Select(fault => fault.ToString())];
+        }
+        catch (Exception unreadable) when (unreadable is Newtonsoft.Json.JsonReaderException or InvalidCastException or OverflowException)
+        {
+            // Numbers beyond 64 bits, and depths: no schema of ours allows them, and the validator trips over them.
+            return [unreadable.Message];
+        }
     }
 
     private static Task<JsonSchema> SchemaAsync(JsonNode schema) => Schemas.GetOrAdd(schema.ToJsonString(), json =>

@@ -36,7 +36,9 @@ internal static class Problem
     public static Task<HttpResponseMessage> PostTextAsync(HttpClient http, string url, string body, string contentType = "application/json")
     {
         var content = new StringContent(body);
-        content.Headers.ContentType = System.Net.Http.Headers.MediaTypeHeaderValue.Parse(contentType);
+        // Also what is no media type.
+        content.Headers.Remove("Content-Type");
+        content.Headers.TryAddWithoutValidation("Content-Type", contentType);
         return http.PostAsync(new Uri(url, UriKind.Relative), content);
     }
 

@@ -126,6 +126,6 @@ internal sealed partial class RecordingGuest : IAsyncDisposable
         return folder;
     }
 
-    [GeneratedRegex(@"^demo-guest: record (\d+), \S+ intact(, read twice)?\r?$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^demo-guest: record (\d+), \S+ intact\r?$", RegexOptions.Multiline)]
     private static partial Regex RecordLine();
 }

@@ -12,11 +12,13 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("streamservice-test-service-").FullName;
     private readonly Dictionary<string, string> _settings;
     private readonly TwoHosts? _hosts;
+    private readonly string? _alsoAt;
     private readonly List<string> _log = [];
     private Process? _process;
 
-    private ServiceProcess(Dictionary<string, string> settings, TwoHosts? hosts)
+    private ServiceProcess(Dictionary<string, string> settings, TwoHosts? hosts, string? alsoAt)
     {
+        _alsoAt = alsoAt;
         _settings = settings;
         _hosts = hosts;
         Address = new Uri(hosts is null ? $"http://127.0.0.1:{FreePort()}" : "http://localhost");
@@ -33,11 +35,40 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     /// <param name="settings">Configuration beside the defaults: one local libvirt host called "local", SQLite in a folder of its own.</param>
     /// <param name="hosts">Runs it in the first of these two, with both as its hosts, "h1" and "h2".</param>
-    public static async Task<ServiceProcess> StartAsync(Dictionary<string, string>? settings = null, TwoHosts? hosts = null)
+    /// <param name="alsoAt">An address to listen on besides.</param>
+    /// <param name="guarded">Has it ask for a key; <see cref="Http"/> has <see cref="AdminKey"/>.</param>
+    public static async Task<ServiceProcess> StartAsync(Dictionary<string, string>? settings = null, TwoHosts? hosts = null, bool guarded = false, string? alsoAt = null)
     {
-        var service = new ServiceProcess(settings ?? [], hosts);
+        var service = new ServiceProcess(settings ?? [], hosts, alsoAt);
+        if (guarded)
+        {
+            service.Http.DefaultRequestHeaders.Authorization = new("Bearer", AdminKey);
+            service.AddKey(0, "admin", AdminKey, "admin");
+            service.AddKey(1, "reader", ReaderKey, "streams:read");
+        }
         await service.StartAgainAsync();
         return service;
+    }
+
+    /// <summary>Starts a service that is expected to end by itself, and tells how it did.</summary>
+    public static async Task<(int ExitCode, string Log)> RunToEndAsync(Dictionary<string, string> settings, string alsoAt)
+    {
+        await using var service = new ServiceProcess(settings, hosts: null, alsoAt);
+        service.Launch();
+        using var deadline = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        await service._process!.WaitForExitAsync(deadline.Token);
+        return (service._process.ExitCode, service.LogText);
+    }
+
+    /// <summary>Keys of a guarded service: one that may everything, one that may look.</summary>
+    public const string AdminKey = "ssk_admin", ReaderKey = "ssk_reader";
+
+    private void AddKey(int index, string name, string key, string scope)
+    {
+        var hash = System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(key));
+        _settings[$"StreamService__Auth__ApiKeys__{index}__Name"] = name;
+        _settings[$"StreamService__Auth__ApiKeys__{index}__Hash"] = "sha256:" + Convert.ToHexStringLower(hash);
+        _settings[$"StreamService__Auth__ApiKeys__{index}__Scopes__0"] = scope;
     }
 
     /// <summary>Connects to the service, which listens on a Unix socket where this process is not on its network.</summary>
@@ -65,12 +96,36 @@ internal sealed class ServiceProcess : IAsyncDisposable
     /// <summary>Where it listens in the network of the first of two hosts, for who is there too.</summary>
     public static Uri AddressWithin { get; } = new("http://127.0.0.1:5080");
 
+    /// <summary>Where its NBD sockets are.</summary>
+    public string RuntimeFolder => Path.Combine(_folder, "run");
+
+    /// <summary>Its records.</summary>
+    public string Database => Path.Combine(_folder, "streams.db");
+
     private string ApiSocket => Path.Combine(_folder, "api.sock");
 
     /// <summary>Where the service looks for monitor sockets: host "monitors".</summary>
     private string MonitorFolder => Path.Combine(_folder, "monitors");
 
     public async Task StartAgainAsync()
+    {
+        Launch();
+        await Shell.WaitForAsync($"the service to be ready. Its log: {LogText}", async () =>
+        {
+            Assert.False(_process!.HasExited, $"The service ended: {LogText}");
+            try
+            {
+                using var answer = await Http.GetAsync("/readyz");
+                return answer.IsSuccessStatusCode && await IsConnectedAsync();
+            }
+            catch (HttpRequestException)
+            {
+                return false;
+            }
+        });
+    }
+
+    private void Launch()
     {
         Directory.CreateDirectory(MonitorFolder);
         var assembly = typeof(Program).Assembly.Location;
@@ -86,7 +141,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         };
         // The socket of a service that was killed is in the way of the next.
         File.Delete(ApiSocket);
-        start.Environment["ASPNETCORE_URLS"] = _hosts is null ? Address.ToString() : $"http://unix:{ApiSocket};{AddressWithin}";
+        start.Environment["ASPNETCORE_URLS"] = (_hosts is null ? Address.ToString() : $"http://unix:{ApiSocket};{AddressWithin}") + (_alsoAt is null ? "" : $";{_alsoAt}");
         start.Environment["StreamService__Hosts__0__Name"] = _hosts is null ? "local" : "h1";
         start.Environment["StreamService__Hosts__0__Uri"] = "qemu:///system";
         if (_hosts is not null)
@@ -99,8 +154,8 @@ internal sealed class ServiceProcess : IAsyncDisposable
             start.Environment["StreamService__Hosts__1__Name"] = "monitors";
             start.Environment["StreamService__Hosts__1__Uri"] = $"qmp+unix://{MonitorFolder}/*.sock";
         }
-        start.Environment["StreamService__Storage__ConnectionString"] = $"Data Source={Path.Combine(_folder, "streams.db")}";
-        start.Environment["StreamService__RuntimeDirectory"] = Path.Combine(_folder, "run");
+        start.Environment["StreamService__Storage__ConnectionString"] = $"Data Source={Database}";
+        start.Environment["StreamService__RuntimeDirectory"] = RuntimeFolder;
         foreach (var (name, value) in _settings)
             start.Environment[name] = value;
         _process = Process.Start(start)!;
@@ -108,19 +163,6 @@ internal sealed class ServiceProcess : IAsyncDisposable
         _process.ErrorDataReceived += (_, line) => Log(line.Data);
         _process.BeginOutputReadLine();
         _process.BeginErrorReadLine();
-        await Shell.WaitForAsync($"the service to be ready. Its log: {LogText}", async () =>
-        {
-            Assert.False(_process.HasExited, $"The service ended: {LogText}");
-            try
-            {
-                using var answer = await Http.GetAsync("/readyz");
-                return answer.IsSuccessStatusCode && await IsConnectedAsync();
-            }
-            catch (HttpRequestException)
-            {
-                return false;
-            }
-        });
     }
 
     public string LogText
@@ -194,6 +236,16 @@ internal sealed class ServiceProcess : IAsyncDisposable
         using var answer = await Http.PatchAsJsonAsync($"{diskUrl}/stream", body);
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync());
         return await answer.Content.ReadFromJsonAsync<JsonElement>();
+    }
+
+    /// <summary>From here on as fast as it can; a stream that has come to its end meanwhile needs no hurry.</summary>
+    public Task HurryAsync(TestDomain domain) => HurryAsync(DiskUrl(domain));
+
+    /// <inheritdoc cref="HurryAsync(TestDomain)"/>
+    public async Task HurryAsync(string diskUrl)
+    {
+        using var answer = await Http.PatchAsJsonAsync($"{diskUrl}/stream", new { bandwidth = 0, policy = "fixed" });
+        Assert.True(answer.IsSuccessStatusCode || answer.StatusCode == System.Net.HttpStatusCode.NotFound, await answer.Content.ReadAsStringAsync());
     }
 
     /// <summary>Long-polls until the disk's stream is in the state; fails at once in another final state.</summary>
@@ -270,7 +322,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         Logged?.Invoke(line);
     }
 
-    private static int FreePort()
+    public static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();

@@ -14,6 +14,7 @@ internal sealed class TestDomain : IAsyncDisposable
 
     private readonly List<string> _links = [];
     private MonitoredMachine? _machine;
+    private string? _room;
 
     private TestDomain(DomainKind kind, string folder, string name)
     {
@@ -32,7 +33,10 @@ internal sealed class TestDomain : IAsyncDisposable
     public string Key => Kind == DomainKind.StorageDaemon ? Name : Id.ToString();
 
     /// <summary>The overlay.</summary>
-    public string Disk => Path.Combine(Folder, "overlay");
+    public string Disk => Path.Combine(_room ?? Folder, "overlay");
+
+    /// <summary>The file system that is the overlay's own, where it has one.</summary>
+    public string Room => _room ?? throw new InvalidOperationException("The overlay has no file system of its own.");
 
     /// <summary>The overlay behind <c>vdb</c>, where there is one.</summary>
     public string ReadOnlyDisk => Path.Combine(Folder, "readonly");
@@ -54,8 +58,9 @@ internal sealed class TestDomain : IAsyncDisposable
     /// <param name="readOnlyDisk">Whether the domain has a second disk, <c>vdb</c>, an overlay on the same base that the guest cannot write.</param>
     /// <param name="baseUri">Serve the base through this URI instead of from its file; "{0}" is the file.</param>
     /// <param name="kind">Who runs it.</param>
+    /// <param name="room">Puts the overlay on a file system of its own, of so many bytes.</param>
     /// <param name="spellOut">Whether the definition spells the chain out, which must be the base alone.</param>
-    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null, bool readOnlyDisk = false, DomainKind kind = DomainKind.Libvirt, bool spellOut = false)
+    public static async Task<TestDomain> StartAsync(string format = "qcow2", long size = 64L << 20, bool middle = true, Func<string, Task<string>>? baseUri = null, bool copyOnRead = false, int? reconnectDelay = null, bool readOnlyDisk = false, DomainKind kind = DomainKind.Libvirt, bool spellOut = false, long? room = null)
     {
         if (kind == DomainKind.Libvirt)
             Requires.Libvirt();
@@ -67,6 +72,8 @@ internal sealed class TestDomain : IAsyncDisposable
         var domain = new TestDomain(kind, folder, $"sst-{Environment.ProcessId}-{Interlocked.Increment(ref _count)}");
         try
         {
+            if (room is { } bytes)
+                await domain.MakeRoomAsync(bytes);
             await domain.MakeImagesAsync(format, size, middle, baseUri);
             if (readOnlyDisk)
                 await OverlayAsync("qcow2", domain.ReadOnlyDisk, domain.Chain[^1], "raw", size);
@@ -108,6 +115,18 @@ internal sealed class TestDomain : IAsyncDisposable
                 second,
                 new XElement("controller", new XAttribute("type", "usb"), new XAttribute("model", "none")),
                 new XElement("memballoon", new XAttribute("model", "none"))));
+    }
+
+    /// <summary>Gives the overlay's own file system so many bytes.</summary>
+    public Task ResizeRoomAsync(long bytes) => Shell.RunAsync("mount", "-o", $"remount,size={bytes}", Room);
+
+    private async Task MakeRoomAsync(long bytes)
+    {
+        Requires.Root();
+        var room = Path.Combine(Folder, "room");
+        Directory.CreateDirectory(room);
+        await Shell.RunAsync("mount", "-t", "tmpfs", "-o", $"size={bytes},mode=755", "tmpfs", room);
+        _room = room;
     }
 
     public Task StartAsync() => _machine?.StartAsync() ?? VirshAsync("start", Name);
@@ -217,6 +236,8 @@ internal sealed class TestDomain : IAsyncDisposable
             await TryAsync(() => VirshAsync("destroy", Name));
             await TryAsync(() => VirshAsync("undefine", Name));
         }
+        if (_room is not null)
+            await Shell.RunAsync("umount", "--lazy", _room);
         Directory.Delete(Folder, recursive: true);
     }
 

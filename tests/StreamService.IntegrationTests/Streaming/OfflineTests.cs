@@ -112,7 +112,7 @@ public sealed class OfflineTests(SharedService shared)
         await domain.AssertIntactAsync();
         await service.StartAgainAsync();
 
-        await service.ChangeAsync(domain, new { bandwidth = 0 });
+        await service.HurryAsync(domain);
         var completed = await service.WaitForStateAsync(domain, "completed");
         Assert.Equal(begun.GetProperty("streamId").GetString(), completed.GetProperty("streamId").GetString());
         Assert.Empty(FindDaemons(domain));
@@ -135,7 +135,7 @@ public sealed class OfflineTests(SharedService shared)
         Assert.Empty(FindDaemons(domain));
         await domain.StartAsync();
 
-        await service.ChangeAsync(domain, new { bandwidth = 0 });
+        await service.HurryAsync(domain);
         await service.WaitForStateAsync(domain, "completed");
         await domain.StopAsync();
         await domain.AssertIntactAsync();

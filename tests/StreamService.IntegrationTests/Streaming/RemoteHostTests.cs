@@ -54,7 +54,7 @@ public sealed class RemoteHostTests(SharedTwoHosts shared) : IClassFixture<Share
         await service.KillAsync();
         await service.StartAgainAsync();
 
-        await service.ChangeAsync(disk, new { bandwidth = 0 });
+        await service.HurryAsync(disk);
         var completed = await service.WaitForStateAsync(disk, "completed");
         Assert.Equal(begun.GetProperty("streamId").GetString(), completed.GetProperty("streamId").GetString());
         await WaitForServerToGoAsync(hosts, domain);
@@ -141,7 +141,7 @@ public sealed class RemoteHostTests(SharedTwoHosts shared) : IClassFixture<Share
         var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => hosts.ExecAsync(1, "qemu-nbd", "--list", "--bind=10.77.0.2", "--port=10810"));
         Assert.Contains("TLS", refused.Message, StringComparison.OrdinalIgnoreCase);
 
-        await service.ChangeAsync(disk, new { bandwidth = 0 });
+        await service.HurryAsync(disk);
         await service.WaitForStateAsync(disk, "completed");
         await WaitForServerToGoAsync(hosts, domain);
         var objects = await hosts.MonitorAsync(2, domain.Name, "qom-list", new { path = "/objects" });

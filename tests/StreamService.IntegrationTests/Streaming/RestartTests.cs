@@ -27,7 +27,7 @@ public sealed class RestartTests
 
         var after = await service.StatusAsync(domain);
         Assert.True(after.GetProperty("generation").GetInt64() > before.GetProperty("generation").GetInt64());
-        await service.ChangeAsync(domain, new { bandwidth = 0 });
+        await service.HurryAsync(domain);
         var completed = await service.WaitForStateAsync(domain, "completed");
         Assert.Equal(begun.GetProperty("streamId").GetString(), completed.GetProperty("streamId").GetString());
         var streams = await service.Http.GetFromJsonAsync<JsonElement>($"/domains/{domain.Key}/streams");

@@ -28,7 +28,7 @@ public sealed class SourceTests
 
             await source.StartAsync();
             await service.WaitForStateAsync(domain, "running");
-            await service.ChangeAsync(domain, new { bandwidth = 0 });
+            await service.HurryAsync(domain);
             await service.WaitForStateAsync(domain, "completed");
             await domain.StopAsync();
             Assert.Null(await domain.BackingFileAsync());

@@ -28,6 +28,54 @@ public sealed class ConfigurationTests
     }
 
     [Fact]
+    public void Open_address_names_what_to_set_and_with_authentication_is_listened_on()
+    {
+        Assert.Contains("StreamService:Auth:ApiKeys:0:Name, :Hash and :Scopes:0", Assert.Single(Faults(("urls", "http://0.0.0.0:80"))), StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(Faults(
+            ("urls", "http://0.0.0.0:80"),
+            ("StreamService:Auth:ApiKeys:0:Name", "ci"),
+            ("StreamService:Auth:ApiKeys:0:Hash", "sha256:" + new string('a', 64)),
+            ("StreamService:Auth:ApiKeys:0:Scopes:0", "streams:read")));
+        Assert.Empty(Faults(("urls", "http://0.0.0.0:80"), ("StreamService:Auth:Jwt:Authority", "https://id.example"), ("StreamService:Auth:Jwt:Audience", "streamservice")));
+    }
+
+    [Theory]
+    [InlineData("ApiKeys:0:Name", "")]
+    [InlineData("ApiKeys:0:Hash", "sha256:short")]
+    [InlineData("ApiKeys:0:Hash", "md5:0")]
+    [InlineData("ApiKeys:0:Scopes:0", "streams:everything")]
+    [InlineData("ApiKeys:0:Scopes", "admin", "ApiKeys:0:Scopes:0", "admin", "ApiKeys:0:Hosts:0", "h1")]
+    [InlineData("ApiKeys:1:Name", "ci", "ApiKeys:1:Name", "ci", "ApiKeys:1:Hash", "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "ApiKeys:1:Scopes:0", "admin")]
+    [InlineData("ApiKeys:1:Hash", "", "ApiKeys:1:Name", "twin", "ApiKeys:1:Hash", "sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "ApiKeys:1:Scopes:0", "admin")]
+    [InlineData("Jwt:Authority", "http://id.example", "Jwt:Authority", "http://id.example", "Jwt:Audience", "a")]
+    [InlineData("Jwt:Audience", "", "Jwt:Authority", "https://id.example")]
+    [InlineData("SessionLifetime", "00:00:01")]
+    [InlineData("AllowedOrigins:0", "https://console.example/path")]
+    public void Fault_of_authentication_names_its_setting(string named, string value, params string[] settings)
+    {
+        var all = new List<(string, string)>
+        {
+            ("StreamService:Auth:ApiKeys:0:Name", "ci"),
+            ("StreamService:Auth:ApiKeys:0:Hash", "sha256:" + new string('a', 64)),
+            ("StreamService:Auth:ApiKeys:0:Scopes:0", "streams:read"),
+        };
+        foreach (var pair in (settings.Length == 0 ? [named, value] : settings).Chunk(2))
+        {
+            all.RemoveAll(setting => setting.Item1 == $"StreamService:Auth:{pair[0]}");
+            all.Add(($"StreamService:Auth:{pair[0]}", pair[1]));
+        }
+        Assert.StartsWith($"StreamService:Auth:{named} ", Assert.Single(Faults([.. all])), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Password_in_a_hosts_address_is_refused_without_being_told()
+    {
+        var fault = Assert.Single(Faults(("StreamService:Hosts:0:Name", "a"), ("StreamService:Hosts:0:Uri", "qemu+libssh2://root:hunter2@host/system")));
+        Assert.StartsWith("StreamService:Hosts:0:Uri has a password", fault, StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", fault, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void All_open_addresses_are_named_at_once()
     {
         var faults = Faults(

@@ -82,6 +82,8 @@ public sealed class HostDirectoryTests
 
         public Task FlushWithoutExportAsync(Guid domain, string target, CancellationToken cancellationToken) => throw new NotSupportedException();
 
+        public Task<LayerSpace?> FindSpaceAsync(Guid domain, string target, CancellationToken cancellationToken) => throw new NotSupportedException();
+
         public Task<GuestIo> GetGuestIoAsync(Guid domain, string target, CancellationToken cancellationToken) => throw new NotSupportedException();
     }
 }

@@ -1,6 +1,6 @@
-using System.Net;
 using System.Net.Sockets;
 using StreamService.Qemu.Nbd;
+using StreamService.Tests.Fuzzing;
 
 namespace StreamService.Tests.Nbd;
 
@@ -9,8 +9,8 @@ namespace StreamService.Tests.Nbd;
 public sealed class NbdFuzzTestsAlone;
 
 /// <summary>
-/// A hostile server: each iteration plays a valid conversation with one message mutated. Up to that message it waits
-/// for what the client sends; then it sends the rest without waiting and closes, so that nobody can wait for the other.
+/// A hostile server: what <c>Nbd/Corpus</c> holds, as it is there and mutated. Up to the mutated message it waits for what the
+/// client sends; then it sends the rest without waiting and closes, so that nobody can wait for the other.
 /// </summary>
 [Collection(nameof(NbdFuzzTests))]
 public sealed class NbdFuzzTests : NbdTest
@@ -20,177 +20,180 @@ public sealed class NbdFuzzTests : NbdTest
     /// <summary>Per connection: its buffers, and what the test itself takes. An unchecked length would take far more.</summary>
     private const long BytesPerIteration = 400_000;
 
-    /// <summary>What the server waits for (bytes), then sends. Cookies: the slots in order, each in its first use.</summary>
-    private static readonly (int Receive, byte[] Send)[] Conversation =
-    [
-        (0, Wire.Greeting()),
-        (4 + 16, Wire.OptionReply(8, 1)),
-        (16 + 4 + 3 + 4 + 4 + 15 + 4 + 21, [.. Wire.OptionReply(10, 4, Wire.Context(7, "base:allocation")), .. Wire.OptionReply(10, 4, Wire.Context(9, "qemu:allocation-depth")), .. Wire.OptionReply(10, 1)]),
-        (16 + 4 + 3 + 4, [.. Wire.OptionReply(7, 3, Wire.ExportInfo(1 << 20, FakeNbdExport.QemuFlags)), .. Wire.OptionReply(7, 3, Wire.BlockSizes(1, 65536, 32 << 20)), .. Wire.OptionReply(7, 1)]),
-        (28, [.. Wire.Extents(Cookie(0), 7, false, (65536, 0), (65536, 3)), .. Wire.Extents(Cookie(0), 9, true, (4096, 1), (126976, 2))]),
-        (28, [.. Wire.Data(Cookie(1), 4096, new byte[100], done: false), .. Wire.Hole(Cookie(1), 4196, 924)]),
-        (28, Wire.SimpleReply(Cookie(2))),
-        (28, Wire.Chunk(Cookie(3), 0, [])),
-        (28, Wire.Error(Cookie(4), 5, "Input/output error")),
-    ];
+    /// <summary>The largest there is: a reply of a hundred thousand extents.</summary>
+    private const long BytesPerReplay = 16 << 20;
 
-    /// <summary>Index of the message that tells the export's size.</summary>
-    private const int ExportMessage = 3;
+    /// <summary>What is asked of the export reaches so far.</summary>
+    private const int Asked = 131072;
+
+    private static readonly IReadOnlyList<Conversation> Corpus = Conversation.ReadAll("Nbd");
+
+    public static TheoryData<string> Names => [.. Corpus.Select(conversation => conversation.Name)];
+
+    public static TheoryData<int> Seeds => FuzzSeeds.Or(1, 20260101);
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(20260101)]
+    [MemberData(nameof(Names))]
+    public async Task What_the_corpus_holds_comes_out_as_it_says(string name)
+    {
+        Conversation conversation = Corpus.Single(item => item.Name == name);
+        using var bench = new Bench();
+        foreach (bool concurrently in new[] { false, true })
+        {
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+            NbdException? outcome = await bench.PlayAsync(conversation, concurrently && conversation.IsValid);
+            long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
+
+            Assert.Equal(conversation.Expect.Split(' ')[0], outcome?.GetType().Name ?? "ok");
+            Assert.Contains(conversation.IsValid ? "" : conversation.Expect.Split('"')[1], outcome?.Message ?? "", StringComparison.Ordinal);
+            Assert.InRange(allocated, 0, BytesPerReplay);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
     public async Task Whatever_the_server_sends_only_nbd_exceptions_come_out(int seed)
     {
-        DirectoryInfo folder = Directory.CreateTempSubdirectory("nbd-");
-        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        var endPoint = new UnixDomainSocketEndPoint(Path.Combine(folder.FullName, "s"));
-        listener.Bind(endPoint);
-        listener.Listen();
-        Assert.True(await PlayAsync(listener, endPoint, new Random(seed), mutated: -1), "the conversation itself is not valid");
-
+        using var bench = new Bench();
         var survived = 0;
         long allocatedBefore = GC.GetTotalAllocatedBytes();
         for (var i = 0; i < IterationsPerSeed; i++)
         {
             var random = new Random(unchecked((seed * 1_000_003) + i)); // so that one iteration can be run alone
+            Conversation conversation = Mutator.Make(Corpus, random);
             try
             {
-                survived += await PlayAsync(listener, endPoint, random, random.Next(Conversation.Length)) ? 1 : 0;
+                survived += await bench.PlayAsync(conversation, concurrently: random.Next(2) == 0) is null ? 1 : 0;
             }
-            catch (Exception exception) when (exception is not NbdException)
+            catch (Exception exception)
             {
-                Assert.Fail($"seed {seed}, iteration {i}: {exception}");
+                Assert.Fail($"seed {seed}, iteration {i}: {exception}\nFor the corpus:\n{conversation}");
             }
         }
 
         long allocated = (GC.GetTotalAllocatedBytes() - allocatedBefore) / IterationsPerSeed;
-        folder.Delete(recursive: true);
         Assert.InRange(survived, 1, IterationsPerSeed / 4); // most mutations matter, and some (of data, of a message) do not
         Assert.InRange(allocated, 0, BytesPerIteration);
     }
 
-    /// <returns>Whether the client noticed nothing.</returns>
-    private static async Task<bool> PlayAsync(Socket listener, EndPoint endPoint, Random random, int mutated)
+    [Fact]
+    public void What_failed_is_printed_as_the_corpus_has_it()
     {
-        byte[][] messages = [.. Conversation.Select((step, i) => i == mutated ? Mutate(step.Send, random) : step.Send)];
-        Task serving = ServeAsync(listener, messages, mutated);
-        try
+        foreach (Conversation conversation in Corpus)
         {
-            await Soon(TalkAsync(endPoint, concurrently: random.Next(2) == 0));
-            return true;
-        }
-        catch (NbdException)
-        {
-            return false;
-        }
-        catch (ArgumentOutOfRangeException) when (mutated == ExportMessage)
-        {
-            return false; // the export is said to be smaller than what we ask for
-        }
-        finally
-        {
-            await Soon(serving);
+            Conversation read = Conversation.Parse(conversation.Name, conversation.ToString(), "");
+            Assert.Equal(conversation.Steps.Select(step => (step.Wait, Convert.ToHexString(step.Send))), read.Steps.Select(step => (step.Wait, Convert.ToHexString(step.Send))));
+            Assert.Equal((conversation.Expect, string.Join(' ', conversation.Ask)), (read.Expect, string.Join(' ', read.Ask)));
         }
     }
 
-    private static async Task TalkAsync(EndPoint endPoint, bool concurrently)
+    /// <summary>The socket that the server of all conversations listens at.</summary>
+    private sealed class Bench : IDisposable
     {
-        await using NbdClient client = await NbdClient.ConnectAsync(endPoint, "vda", BothContexts, Token);
-        Func<Task>[] calls =
-        [
-            () => client.GetBlockStatusAsync(0, 131072, Token),
-            () => client.ReadAsync(4096, new byte[1024], Token),
-            () => client.CacheAsync(0, 512, Token),
-            () => client.FlushAsync(Token),
-            () => RefusedAsync(client),
-        ];
-        if (concurrently)
+        private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("nbd-");
+        private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        private readonly UnixDomainSocketEndPoint _endPoint;
+
+        public Bench()
         {
-            await Task.WhenAll(calls.Select(call => call()));
+            _endPoint = new UnixDomainSocketEndPoint(Path.Combine(_folder.FullName, "s"));
+            _listener.Bind(_endPoint);
+            _listener.Listen();
         }
-        else
+
+        public void Dispose()
         {
-            foreach (Func<Task> call in calls)
+            _listener.Dispose();
+            _folder.Delete(recursive: true);
+        }
+
+        /// <returns>The fault that the client found; null for none.</returns>
+        public async Task<NbdException?> PlayAsync(Conversation conversation, bool concurrently)
+        {
+            Task serving = ServeAsync(conversation);
+            try
             {
-                await call();
+                await Soon(TalkAsync(conversation.Ask, concurrently));
+                return null;
+            }
+            catch (NbdException exception)
+            {
+                return exception;
+            }
+            finally
+            {
+                await Soon(serving);
             }
         }
-    }
 
-    private static async Task RefusedAsync(NbdClient client)
-    {
-        try
+        private async Task ServeAsync(Conversation conversation)
         {
-            await client.CacheAsync(512, 512, Token);
-        }
-        catch (NbdCommandException)
-        {
-            // As the conversation has it.
-        }
-    }
-
-    private static async Task ServeAsync(Socket listener, byte[][] messages, int mutated)
-    {
-        using Socket socket = await listener.AcceptAsync(Token);
-        await using var stream = new NetworkStream(socket);
-        var received = new byte[256];
-        try
-        {
-            for (var i = 0; i < messages.Length; i++)
+            using Socket socket = await _listener.AcceptAsync(Token);
+            await using var stream = new NetworkStream(socket);
+            var received = new byte[256];
+            try
             {
-                if (mutated < 0 || i <= mutated)
+                foreach (Step step in conversation.Steps)
                 {
-                    await stream.ReadExactlyAsync(received.AsMemory(0, Conversation[i].Receive), Token);
+                    await stream.ReadExactlyAsync(received.AsMemory(0, step.Wait), Token);
+                    await stream.WriteAsync(step.Send, Token);
+                }
+            }
+            catch (IOException)
+            {
+                // The client had enough.
+            }
+        }
+
+        private async Task TalkAsync(IReadOnlyList<string> ask, bool concurrently)
+        {
+            if (ask is ["list"])
+            {
+                await NbdClient.ListExportsAsync(_endPoint, new NbdClientOptions(), Token);
+                return;
+            }
+
+            await using NbdClient client = await NbdClient.ConnectAsync(_endPoint, "vda", BothContexts, Token);
+            try
+            {
+                if (concurrently)
+                {
+                    await Task.WhenAll(ask.Select(what => AskAsync(client, what)));
+                    return;
                 }
 
-                await stream.WriteAsync(messages[i], Token);
+                foreach (string what in ask)
+                {
+                    await AskAsync(client, what);
+                }
             }
-        }
-        catch (IOException)
-        {
-            // The client had enough.
-        }
-    }
-
-    private static byte[] Mutate(byte[] message, Random random)
-    {
-        List<byte> bytes = [.. message];
-        for (int mutations = random.Next(1, 4); mutations > 0 && bytes.Count > 0; mutations--)
-        {
-            int at = random.Next(bytes.Count);
-            switch (random.Next(7))
+            catch (ArgumentOutOfRangeException) when (client.Export.Size < Asked || client.Export.MaximumPayload < 1024 || client.Export.MinimumBlockSize > 512)
             {
-                case 0:
-                    bytes[at] ^= (byte)(1 << random.Next(8));
-                    break;
-                case 1:
-                    bytes[at] = (byte)random.Next(256);
-                    break;
-                case 2:
-                    bytes[at] = 0xff;
-                    break;
-                case 3:
-                    bytes[at] = 0;
-                    break;
-                case 4:
-                    bytes.RemoveRange(at, random.Next(1, bytes.Count - at + 1));
-                    break;
-                case 5:
-                    bytes.InsertRange(at, bytes.GetRange(at, random.Next(1, bytes.Count - at + 1)));
-                    break;
-                default: // a length, perhaps: four bytes as large as they get
-                    for (int i = at; i < Math.Min(at + 4, bytes.Count); i++)
-                    {
-                        bytes[i] = i == at ? (byte)0x7f : (byte)0xff;
-                    }
-
-                    break;
+                // The export is said to be smaller than what we ask for.
+                throw new NbdException("too small");
             }
         }
 
-        return [.. bytes];
-    }
+        private static Task AskAsync(NbdClient client, string what) => what switch
+        {
+            "status" => client.GetBlockStatusAsync(0, Asked, Token),
+            "read" => client.ReadAsync(4096, new byte[1024], Token),
+            "cache" => client.CacheAsync(0, 512, Token),
+            "flush" => client.FlushAsync(Token),
+            "refused" => RefusedAsync(client),
+            _ => throw new ArgumentException(what, nameof(what)),
+        };
 
-    private static ulong Cookie(int slot) => (1 << 16) | (uint)slot;
+        private static async Task RefusedAsync(NbdClient client)
+        {
+            try
+            {
+                await client.CacheAsync(512, 512, Token);
+            }
+            catch (NbdCommandException)
+            {
+                // As the conversation has it.
+            }
+        }
+    }
 }

@@ -1,114 +1,166 @@
 using System.Net.Sockets;
-using System.Text;
 using StreamService.Qemu.Qmp;
+using StreamService.Tests.Fuzzing;
 
 namespace StreamService.Tests.Qmp;
 
-/// <summary>A hostile monitor: a valid conversation with bytes changed, cut out, doubled; whatever comes, only QmpException comes out.</summary>
+/// <summary>Alone: it measures the memory of the whole process.</summary>
+[CollectionDefinition(nameof(QmpFuzzTests), DisableParallelization = true)]
+public sealed class QmpFuzzTestsAlone;
+
+/// <summary>A hostile monitor: what <c>Qmp/Corpus</c> holds, as it is there and mutated; whatever comes, only QmpException comes out.</summary>
+[Collection(nameof(QmpFuzzTests))]
 public sealed class QmpFuzzTests
 {
     private const int Iterations = 1500;
 
-    /// <summary>What the monitor sends at first, and after each command.</summary>
-    private static readonly string[] Conversation =
-    [
-        FakeQmpServer.Greeting + "\r\n",
-        """{"return": {}, "id": 1}""" + "\r\n",
-        """{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "BLOCK_JOB_COMPLETED", "data": {"device": "ä\u00e4", "len": 1}}""" + "\r\n"
-            + """{"return": [{"id": "j", "type": "stream", "status": "running", "current-progress": 1, "total-progress": 2}], "id": 2}""" + "\r\n",
-        """{"id": 3, "error": {"class": "GenericError", "desc": "no"}}""" + "\r\n",
-    ];
+    /// <summary>Of the messages here; a service takes longer ones.</summary>
+    private const int LongestMessage = 64 << 10;
+
+    /// <summary>Per connection; a message that is believed without end would take far more.</summary>
+    private const long BytesPerIteration = 600_000;
+
+    /// <summary>The largest there is: a flood of events.</summary>
+    private const long BytesPerReplay = 16 << 20;
+
+    private static readonly IReadOnlyList<Conversation> Corpus = Conversation.ReadAll("Qmp");
+
+    public static TheoryData<string> Names => [.. Corpus.Select(conversation => conversation.Name)];
+
+    public static TheoryData<int> Seeds => FuzzSeeds.Or(1, 20261122);
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(20261122)]
+    [MemberData(nameof(Names))]
+    public async Task What_the_corpus_holds_comes_out_as_it_says(string name)
+    {
+        var conversation = Corpus.Single(item => item.Name == name);
+        await using var bench = new Bench();
+        var before = GC.GetTotalAllocatedBytes(precise: true);
+        var outcome = await bench.PlayAsync(conversation);
+        var allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
+
+        Assert.Equal(conversation.Expect.Split(' ')[0], outcome?.GetType().Name ?? "ok");
+        Assert.Contains(conversation.IsValid ? "" : conversation.Expect[(conversation.Expect.IndexOf(' ', StringComparison.Ordinal) + 1)..].Trim('\''), outcome?.Message ?? "", StringComparison.Ordinal);
+        Assert.InRange(allocated, 0, BytesPerReplay);
+    }
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
     public async Task Whatever_the_monitor_sends_only_qmp_exceptions_come_out(int seed)
     {
-        var token = TestContext.Current.CancellationToken;
-        byte[][] pieces = [];
-        var mutated = -1;
-        await using var server = new FakeQmpServer(async connection =>
+        await using var bench = new Bench();
+        var survived = 0;
+        var before = GC.GetTotalAllocatedBytes();
+        for (var i = 0; i < Iterations; i++)
         {
-            // From the mutated piece on nobody waits for the other.
-            for (var i = 0; i < pieces.Length; i++)
+            var conversation = Mutator.Make(Corpus, new Random(unchecked((seed * 1_000_003) + i))); // so that one iteration can be run alone
+            try
             {
-                if (i > 0 && (mutated < 0 || i <= mutated) && await connection.ReceiveAsync() is null)
-                    return;
-                await connection.SendAsync(pieces[i]);
+                survived += await bench.PlayAsync(conversation) is null ? 1 : 0;
+            }
+            catch (Exception exception)
+            {
+                Assert.Fail($"seed {seed}, iteration {i}: {exception}\nFor the corpus:\n{conversation}");
+            }
+        }
+        Assert.InRange(survived, 1, Iterations / 2);
+        Assert.InRange((GC.GetTotalAllocatedBytes() - before) / Iterations, 0, BytesPerIteration);
+    }
+
+    [Fact]
+    public void What_failed_is_printed_as_the_corpus_has_it()
+    {
+        foreach (var conversation in Corpus)
+        {
+            var read = Conversation.Parse(conversation.Name, conversation.ToString(), "");
+            Assert.Equal(conversation.Steps.Select(step => (step.Wait, Convert.ToHexString(step.Send))), read.Steps.Select(step => (step.Wait, Convert.ToHexString(step.Send))));
+        }
+    }
+
+    /// <summary>The monitor of all conversations, one after the other.</summary>
+    private sealed class Bench : IAsyncDisposable
+    {
+        private readonly FakeQmpServer _server;
+        private Conversation? _conversation;
+
+        public Bench() => _server = new FakeQmpServer(async connection =>
+        {
+            foreach (var step in _conversation!.Steps)
+            {
+                for (var commands = step.Wait; commands > 0; commands--)
+                    if (await connection.ReceiveAsync() is null)
+                        return;
+                await connection.SendAsync(step.Send);
             }
             connection.Socket.Shutdown(SocketShutdown.Send);
             await connection.UntilClosedAsync();
         });
-        var survived = 0;
-        for (var i = 0; i < Iterations; i++)
+
+        public ValueTask DisposeAsync() => _server.DisposeAsync();
+
+        /// <returns>The fault that the client found; null for none.</returns>
+        public async Task<QmpException?> PlayAsync(Conversation conversation)
         {
-            var random = new Random(unchecked((seed * 1_000_003) + i)); // so that one iteration can be run alone
-            mutated = i == 0 ? -1 : random.Next(Conversation.Length);
-            pieces = [.. Conversation.Select(Encoding.UTF8.GetBytes)];
-            if (mutated >= 0)
-                pieces[mutated] = Mutate(pieces[mutated], random);
+            _conversation = conversation;
+            var token = TestContext.Current.CancellationToken;
             try
             {
-                await PlayAsync(server, token).WaitAsync(TimeSpan.FromSeconds(20), token);
-                survived++;
+                await TalkAsync(conversation.Ask, token).WaitAsync(TimeSpan.FromSeconds(20), token);
+                return null;
             }
-            catch (QmpException)
+            catch (QmpException exception)
             {
-                Assert.NotEqual(0, i); // the conversation itself is valid
-            }
-            catch (Exception exception)
-            {
-                Assert.Fail($"seed {seed}, iteration {i}: {exception}");
+                return exception;
             }
         }
-        Assert.InRange(survived, 1, Iterations / 2);
-    }
 
-    private static async Task PlayAsync(FakeQmpServer server, CancellationToken token)
-    {
-        await using var client = await QmpClient.ConnectAsync(server.SocketPath, new QmpClientOptions { LongestMessage = 10_000 }, token);
-        await client.QueryJobsAsync(token);
-        try
+        private async Task TalkAsync(IReadOnlyList<string> ask, CancellationToken token)
         {
-            await client.ExecuteAsync("x", null, null, token);
+            await using var client = await QmpClient.ConnectAsync(_server.SocketPath, new QmpClientOptions { LongestMessage = LongestMessage }, token);
+            foreach (var what in ask)
+                await (what switch
+                {
+                    "block" => client.QueryBlockAsync(token),
+                    "graph" => client.QueryBlockGraphAsync(token),
+                    "exports" => client.QueryBlockExportsAsync(token),
+                    "block-jobs" => client.QueryBlockJobsAsync(token),
+                    "jobs" => client.QueryJobsAsync(token),
+                    "stats" => client.QueryBlockStatsAsync(token),
+                    "name" => client.QueryNameAsync(token),
+                    "uuid" => client.QueryUuidAsync(token),
+                    "status" => client.QueryStatusAsync(token),
+                    "layers" => LayersAsync(client, token),
+                    "nodes" => NodeDetails.TryQueryAsync(client, token),
+                    "capabilities" => client.QueryCapabilitiesAsync(token),
+                    "human" => client.HumanMonitorAsync("info", token),
+                    "build" => client.QueryBuildAsync(token),
+                    "command" => client.ExecuteAsync("x", null, null, token),
+                    "refused" => RefusedAsync(client, token),
+                    "closed" => client.Closed,
+                    _ => throw new ArgumentException(what, nameof(ask)),
+                });
+            while (client.Events.TryRead(out var happened))
+                Assert.NotEqual("", happened.Text("device") ?? happened.Name);
         }
-        catch (QmpCommandException)
-        {
-        }
-        while (client.Events.TryRead(out var happened))
-            Assert.NotNull(happened.Name);
-    }
 
-    private static byte[] Mutate(byte[] message, Random random)
-    {
-        var bytes = message.ToList();
-        for (var count = random.Next(1, 4); count > 0; count--)
+        /// <summary>What the service makes of query-block and the graph together.</summary>
+        private static async Task LayersAsync(QmpClient client, CancellationToken token)
         {
-            var at = random.Next(bytes.Count);
-            var length = Math.Min(random.Next(1, 40), bytes.Count - at);
-            switch (random.Next(6))
+            var devices = await client.QueryBlockAsync(token);
+            var graph = await client.QueryBlockGraphAsync(token);
+            Assert.All(devices.Select(device => ActiveLayer.Find(device, graph)), layer => Assert.NotEqual([], layer?.Chain ?? [""]));
+        }
+
+        private static async Task RefusedAsync(QmpClient client, CancellationToken token)
+        {
+            try
             {
-                case 0:
-                    bytes[at] = (byte)random.Next(256);
-                    break;
-                case 1:
-                    bytes.RemoveRange(at, length);
-                    break;
-                case 2:
-                    bytes.InsertRange(at, bytes.GetRange(at, length));
-                    break;
-                case 3:
-                    bytes.InsertRange(at, Encoding.ASCII.GetBytes(new string(random.Next(2) == 0 ? '[' : '9', random.Next(1, 12_000))));
-                    break;
-                case 4:
-                    bytes.InsertRange(at, "\\ud800"u8.ToArray());
-                    break;
-                default:
-                    bytes.RemoveRange(at, bytes.Count - at);
-                    bytes.Add((byte)'\n');
-                    break;
+                await client.ExecuteAsync("x", null, null, token);
+            }
+            catch (QmpCommandException)
+            {
+                // As the conversation has it.
             }
         }
-        return [.. bytes];
     }
 }

@@ -43,6 +43,8 @@ public sealed class QmpMessageTests
     [InlineData("""{"error":"no"}""")]
     [InlineData("""{"return":1} x""")]
     [InlineData("""{"QMP":{}}""")]
+    [InlineData("""{"error":{"class":"GenericError","desc":"\ud800"}}""")]
+    [InlineData("""{"retu\ud800rn":{}}""")]
     public void What_is_no_answer_is_a_broken_link(string answer)
     {
         var broken = Assert.Throws<QmpException>(() => QmpMessage.Result("query-block", answer));

@@ -1,5 +1,7 @@
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging.Testing;
 using StreamService.Storage;
 using StreamService.Streaming;
 using StreamService.Tests.Streaming;
@@ -55,7 +57,52 @@ public sealed class StreamStoreTests : IAsyncLifetime
         await _store.UpdateAsync(done, Token);
         Assert.Equal(done, await _store.FindAsync(status.StreamId, Token));
         Assert.Null(await _store.FindAsync(Guid.NewGuid(), Token));
-        await Assert.ThrowsAsync<InvalidOperationException>(() => _store.UpdateAsync(New(), Token));
+    }
+
+    [Fact]
+    public async Task Record_that_was_lost_is_made_again()
+    {
+        var status = New();
+        await _store.UpdateAsync(status, Token);
+        Assert.Equal(status.StreamId, (await _store.FindAsync(status.StreamId, Token))!.StreamId);
+    }
+
+    [Fact]
+    public async Task Rows_that_cannot_be_read_are_set_aside_and_keep_no_other_from_being_read()
+    {
+        var good = New();
+        var bad = New();
+        await _store.AddAsync(good, null, Token);
+        await _store.AddAsync(bad, null, Token);
+        var worse = New();
+        await _store.AddAsync(worse, null, Token);
+        await using (var context = _contexts.CreateDbContext())
+        {
+            Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE Streams SET State = 'Rnning' WHERE StreamId = {bad.StreamId}", Token));
+            Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE Streams SET StreamId = 'no uuid' WHERE StreamId = {worse.StreamId}", Token));
+        }
+        var log = new FakeLogger<StreamDatabase>();
+
+        await new StreamDatabase(_contexts, log).PrepareAsync(Token);
+
+        Assert.Equal(good.StreamId, Assert.Single(await _store.ListAsync(new StreamFilter(), null, 10, Token)).StreamId);
+        Assert.Equal(2, log.Collector.GetSnapshot().Count(line => line.Id.Id == 502));
+        Assert.Contains(log.Collector.GetSnapshot(), line => line.Message.Contains(bad.StreamId.ToString(), StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Fact]
+    public async Task Database_that_was_deleted_is_noticed_and_made_anew()
+    {
+        var database = new StreamDatabase(_contexts, NullLogger<StreamDatabase>.Instance);
+        await database.PrepareAsync(Token);
+        Assert.False(database.IsLost());
+        File.Delete(_file);
+        Assert.True(database.IsLost());
+
+        await database.ReopenAsync(Token);
+
+        Assert.False(database.IsLost());
+        Assert.Empty(await _store.ListAsync(new StreamFilter(), null, 10, Token));
     }
 
     [Fact]

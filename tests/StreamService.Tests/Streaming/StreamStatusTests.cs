@@ -34,10 +34,24 @@ public sealed class StreamStatusTests
     [Fact]
     public void Record_keeps_all_but_the_rate()
     {
-        var status = Status(StreamState.Failed);
+        var status = Status(StreamState.Failed) with { Attempt = 3, LastError = new StreamError("host-unreachable", "away") };
         Assert.Equal(status with { BytesPerSecond = 0 }, StreamRecord.From(status, "key").ToStatus());
         var plain = status with { Spec = status.Spec with { Base = null }, Error = null, Reason = null, BytesRemaining = null, StartedAt = null };
         Assert.Equal(plain with { BytesPerSecond = 0 }, StreamRecord.From(plain, null).ToStatus());
+    }
+
+    [Theory]
+    [InlineData(StreamState.Waiting, 3)]
+    [InlineData(StreamState.Failed, 3)]
+    [InlineData(StreamState.Running, 0)]
+    [InlineData(StreamState.Finalizing, 0)]
+    [InlineData(StreamState.Paused, 0)]
+    [InlineData(StreamState.Completed, 0)]
+    public void Failed_attempts_are_counted_until_it_goes_on_and_their_last_fault_is_kept(StreamState state, int attempt)
+    {
+        var held = Status(StreamState.Waiting) with { Attempt = 3, NextAttemptAt = Time, LastError = new StreamError("host-unreachable", "away") };
+        var next = held.Entering(state, reason: null, error: null, Time);
+        Assert.Equal((attempt, null, held.LastError), (next.Attempt, next.NextAttemptAt, next.LastError));
     }
 
     [Fact]

@@ -51,11 +51,11 @@ function domainCard(context: Context, domain: Domain, streams: Streams): Templat
 }
 
 /** Nothing where there is nowhere to go. */
-function migrateButton({ store, actions }: Context, domain: Domain): TemplateResult | typeof nothing {
+function migrateButton({ store, actions, session }: Context, domain: Domain): TemplateResult | typeof nothing {
   const destinations = (store.hosts.value ?? [])
     .filter((host) => host.name !== domain.host && host.state === 'connected' && host.uri.startsWith('qemu'))
     .map((host) => host.name);
-  if (destinations.length === 0 || [...store.migrations.values()].some((migration) => migration.domain === domain.id && !isOver(migration.state))) return nothing;
+  if (!session.may('migrations:write') || destinations.length === 0 || [...store.migrations.values()].some((migration) => migration.domain === domain.id && !isOver(migration.state))) return nothing;
   return html`
     <button type="button" class="migrate" data-testid="btn-migrate" data-domain=${domain.id} aria-label="Migrate ${domain.name}"
       @click=${() => actions.openMigrationForm(domain, destinations)}>Migrate…</button>`;
@@ -85,15 +85,15 @@ function diskAction(context: Context, domain: Domain, disk: Disk, stream: Stream
         ${capitalize(stream.state)} <span class="number">${formatPercent(progress(stream))}</span>
       </a>`;
   }
-  if (disk.streamable) {
+  if (disk.streamable && context.session.may('streams:write')) {
     return html`
       <button type="button" data-testid="btn-stream" data-domain=${domain.id} data-disk=${disk.target}
         aria-label="Stream ${domain.name} ${disk.target}" @click=${() => context.actions.openForm(domain, disk)}>
         Stream
       </button>`;
   }
-  const text = layersOf(disk).length > 1 ? 'Not streamable now' : 'Independent';
-  const title = layersOf(disk).length > 1
+  const text = disk.streamable ? 'Streamable' : layersOf(disk).length > 1 ? 'Not streamable now' : 'Independent';
+  const title = disk.streamable ? 'You may look, not start streams: your key lacks the scope streams:write.' : layersOf(disk).length > 1
     ? 'Only a writable disk can be streamed, of a domain that runs or whose image the service can open.'
     : 'The disk has no backing image: nothing is left to stream.';
   return html`<span class="muted" data-testid="disk-note" title=${title}>${text}</span>`;

@@ -87,7 +87,8 @@ function diskFact(migration: Migration, disk: MigrationDisk): TemplateResult {
   return fact(disk.target, parts.filter(Boolean).join(', '), 'migration-disk', `${disk.frozen} on ${migration.source}, ${disk.destination} on ${migration.destination}`);
 }
 
-function controls({ actions }: Context, migration: Migration): TemplateResult | typeof nothing {
+function controls({ actions, session }: Context, migration: Migration): TemplateResult | typeof nothing {
+  if (!session.may('migrations:write')) return nothing;
   const busy = actions.busy.has(migration.migrationId);
   if (canCancel(migration)) {
     return html`

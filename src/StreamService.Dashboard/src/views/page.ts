@@ -1,5 +1,6 @@
-import { html, type TemplateResult } from 'lit-html';
+import { html, nothing, type TemplateResult } from 'lit-html';
 import { formatBytes, formatRate } from '../format.ts';
+import type { Session } from '../session.ts';
 import type { HubState } from '../store.ts';
 import { group, newestByDisk, totals, type StreamGroups } from '../streams.ts';
 import type { Context } from './context.ts';
@@ -23,6 +24,7 @@ export function page(context: Context): TemplateResult {
           ${store.migrations.size > 0 ? html`<a href="#migrations">Migrations</a>` : ''}<a href="#streams">Streams</a><a href="#domains">Domains</a><a href="#hosts">Hosts</a>
         </nav>
         ${connection(store.hub)}
+        ${who(context.session)}
       </div>
     </header>
     <main data-stale=${store.hub === 'reconnecting'}>
@@ -38,6 +40,17 @@ export function page(context: Context): TemplateResult {
     </main>
     ${streamForm(context)}
     ${migrationForm(context)}`;
+}
+
+/** Nothing where nobody has to sign in. */
+function who(session: Session): TemplateResult | typeof nothing {
+  if (!session.caller.authenticationRequired) return nothing;
+  const scopes = session.caller.scopes.join(', ') || 'nothing';
+  return html`
+    <div class="who" data-testid="who" title="May: ${scopes}">
+      <span>${session.caller.caller}</span>
+      <button type="button" class="quiet" data-testid="btn-sign-out" @click=${() => session.signOut()}>Sign out</button>
+    </div>`;
 }
 
 const connectionWords: Record<HubState, { text: string; title: string }> = {

@@ -76,7 +76,7 @@ function liveFacts(context: Context, stream: StreamStatus, name: string): Templa
         ${fact('Durable', formatBytes(stream.bytesDurable), 'stream-durable', 'Of those, what a crash can no longer undo')}
         ${fact('Remaining', formatBytes(stream.bytesRemaining), 'stream-remaining', 'Still only in the backing chain')}
       </dl>
-      ${stream.state === 'finalizing' ? nothing : limit(context, stream, name)}
+      ${stream.state === 'finalizing' || !context.session.may('streams:write') ? nothing : limit(context, stream, name)}
     </div>`;
 }
 
@@ -134,7 +134,8 @@ function explanation(stream: StreamStatus): TemplateResult | typeof nothing {
     </p>`;
 }
 
-function controls({ store, actions }: Context, stream: StreamStatus, name: string): TemplateResult | typeof nothing {
+function controls({ store, actions, session }: Context, stream: StreamStatus, name: string): TemplateResult | typeof nothing {
+  if (!session.may('streams:write')) return nothing;
   const { state } = stream;
   const busy = actions.busy.has(stream.streamId);
   if (isFinished(state)) {

@@ -17,6 +17,23 @@ namespace StreamService.Storage.Migrations
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
 
+            modelBuilder.Entity("Microsoft.AspNetCore.DataProtection.EntityFrameworkCore.DataProtectionKey", b =>
+                {
+                    b.Property<int>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("FriendlyName")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Xml")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.ToTable("DataProtectionKeys");
+                });
+
             modelBuilder.Entity("StreamService.Storage.BudgetRecord", b =>
                 {
                     b.Property<string>("Name")
@@ -230,6 +247,9 @@ namespace StreamService.Storage.Migrations
                     b.Property<string>("IdempotencyKey")
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("Labels")
+                        .HasColumnType("TEXT");
+
                     b.Property<string>("LeftOnSource")
                         .IsRequired()
                         .HasColumnType("TEXT");
@@ -359,6 +379,9 @@ namespace StreamService.Storage.Migrations
                         .ValueGeneratedOnAdd()
                         .HasColumnType("TEXT");
 
+                    b.Property<int>("Attempt")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long>("Bandwidth")
                         .HasColumnType("INTEGER");
 
@@ -416,6 +439,15 @@ namespace StreamService.Storage.Migrations
                         .HasColumnType("TEXT");
 
                     b.Property<string>("IdempotencyKey")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Labels")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("LastErrorCode")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("LastErrorDetail")
                         .HasColumnType("TEXT");
 
                     b.Property<long>("MinBandwidth")
