@@ -99,9 +99,11 @@ public sealed class StreamController(VisibleHosts hosts, Caller caller, StreamMa
             var (_, domain, disk) = await hosts.FindDiskAsync(id, path, cancellationToken);
             return (new DiskAddress(domain.Host, domain.Id, disk.Target), domain.Name, disk.Size);
         }
-        catch (HostUnreachableException) when (manager.FindActive(id, path) is { } status && caller.Sees(status))
+        catch (HostUnreachableException)
         {
-            // A stream that waits for its host can still be watched, changed and cancelled.
+            // A stream that waits for its host can still be watched, changed and cancelled, and one that is over has an outcome.
+            if (await manager.FindLatestAsync(id, path, caller.Sees, cancellationToken) is not { } status)
+                throw;
             return (status.Disk, status.DomainName, status.Size);
         }
     }

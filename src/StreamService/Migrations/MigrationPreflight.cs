@@ -119,7 +119,7 @@ public sealed class MigrationPreflight(StreamManager streams, SourceExports expo
                 continue;
             }
             var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
-            if (streams.FindActive(domain.Id.ToString(), disk.Target) is { } stream && stream.Disk == address)
+            if (streams.IsStreamed(address))
                 throw new StreamRefusedException(StreamRefusal.StreamActive, $"Disk '{disk.Target}' of domain '{domain.Name}' is being streamed; it can move once that is over, or cancelled.", address);
             if (await source.FindBlockJobAsync(domain.Id, disk.Target, cancellationToken) is { } job)
                 throw new StreamRefusedException(StreamRefusal.BlockJobActive, $"A block job of type '{job.Type}' is at work on disk '{disk.Target}' of domain '{domain.Name}'.", address);

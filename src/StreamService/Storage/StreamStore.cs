@@ -58,6 +58,19 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
             .FirstOrDefaultAsync(cancellationToken))?.ToStatus();
     }
 
+    /// <summary>The newest stream of that target for each domain with that UUID, or where none is given, that name.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> ListLatestAsync(Guid? domain, string name, string target, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var ofTarget = context.Streams.AsNoTracking().Where(record => record.Target == target);
+        var records = await (domain is { } id ? ofTarget.Where(record => record.Domain == id) : ofTarget.Where(record => record.DomainName == name))
+            .GroupBy(record => new { record.Host, record.Domain })
+            .Select(disk => disk.OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId).First())
+            .ToListAsync(cancellationToken);
+        // A domain that migrated is one, wherever its disk was streamed.
+        return [.. records.GroupBy(record => record.Domain).Select(hosts => hosts.MaxBy(record => record.CreatedAt)!.ToStatus())];
+    }
+
     /// <summary>The stream that a request with this key began; null where there is none.</summary>
     public async Task<Guid?> FindByIdempotencyKeyAsync(string key, CancellationToken cancellationToken)
     {

@@ -46,7 +46,7 @@ public sealed class StreamManager(
             return await FindAsync(begun, cancellationToken);
 
         spec = spec with { Offline = !domain.IsActive };
-        var streamActive = FindActive(address) is not null;
+        var streamActive = IsStreamed(address);
         var blockJob = streamActive || !domain.IsActive ? null : await hypervisor.FindBlockJobAsync(domain.Id, disk.Target, cancellationToken);
         StreamAdmission.Check(domain, disk, spec.Base, streamActive, blockJob);
 
@@ -114,12 +114,15 @@ public sealed class StreamManager(
     /// <summary>The present snapshots of all streams that are not over.</summary>
     public IReadOnlyList<StreamStatus> ListActive() => [.. _active.Values.Select(job => job.Status).OrderBy(status => status.CreatedAt)];
 
-    /// <summary>The one stream that is not over of a domain, by UUID or name, and a target; null where there is none or several.</summary>
-    public StreamStatus? FindActive(string domain, string target)
+    /// <summary>Whether the disk has a stream that is not over.</summary>
+    public bool IsStreamed(DiskAddress disk) => FindActive(disk) is not null;
+
+    /// <summary>The newest stream of a disk, by its domain's UUID or name and its target, without asking the host; null where there is none, or several domains are meant.</summary>
+    /// <param name="sees">The streams that exist for whoever asks.</param>
+    public async Task<StreamStatus?> FindLatestAsync(string domain, string target, Func<StreamStatus, bool> sees, CancellationToken cancellationToken)
     {
-        var matches = ListActive().Where(status => status.Disk.Target == target
-            && (Guid.TryParse(domain, out var id) ? status.Disk.Domain == id : status.DomainName == domain)).Take(2).ToList();
-        return matches is [var only] ? only : null;
+        var latest = await store.ListLatestAsync(Guid.TryParse(domain, out var id) ? id : null, domain, target, cancellationToken);
+        return latest.Where(sees).Take(2).ToList() is [var only] ? Live(only) : null;
     }
 
     /// <summary>Changes the disk's stream while it runs.</summary>

@@ -47,6 +47,25 @@ public sealed class StreamStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Newest_stream_of_a_disk_is_found_without_its_host()
+    {
+        var first = New();
+        var second = first with { StreamId = Guid.NewGuid(), CreatedAt = Time.AddHours(1) };
+        var elsewhere = second with { StreamId = Guid.NewGuid(), Disk = second.Disk with { Host = "elsewhere" }, CreatedAt = Time.AddHours(2) };
+        var namesake = first with { StreamId = Guid.NewGuid(), Disk = first.Disk with { Domain = Guid.NewGuid() } };
+        var otherDisk = first with { StreamId = Guid.NewGuid(), Disk = first.Disk with { Target = "vdz" }, CreatedAt = Time.AddHours(3) };
+        foreach (var status in (StreamStatus[])[first, second, elsewhere, namesake, otherDisk])
+            await _store.AddAsync(status, idempotencyKey: null, Token);
+
+        var byId = await _store.ListLatestAsync(first.Disk.Domain, first.DomainName, first.Disk.Target, Token);
+        var byName = await _store.ListLatestAsync(null, first.DomainName, first.Disk.Target, Token);
+
+        Assert.Equal([elsewhere.StreamId], byId.Select(status => status.StreamId));
+        Assert.Equal(new[] { elsewhere.StreamId, namesake.StreamId }.Order(), byName.Select(status => status.StreamId).Order());
+        Assert.Empty(await _store.ListLatestAsync(null, "nobody", first.Disk.Target, Token));
+    }
+
+    [Fact]
     public async Task What_is_added_is_found_and_what_is_updated_replaces_it()
     {
         var status = New();
