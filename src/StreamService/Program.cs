@@ -4,7 +4,6 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.HostFiltering;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.AspNetCore.Mvc.ModelBinding.Metadata;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Serilog;
 using StreamService;
@@ -39,10 +38,7 @@ builder.Services.AddSerilog((_, logger) => Logging.Configure(logger, builder.Con
 builder.Services.AddSingleton(TimeProvider.System);
 
 // Storage.
-builder.Services.AddDbContextFactory<StreamDbContext>((services, options) =>
-    options.UseSqlite(settings.Storage.SqliteConnectionString));
-builder.Services.AddSingleton<StreamDatabase>();
-builder.Services.AddHostedService<DatabaseKeeper>();
+builder.Services.AddDatabase(settings.Storage);
 builder.Services.AddSingleton<StreamStore>();
 builder.Services.AddSingleton<BudgetStore>();
 
@@ -126,8 +122,8 @@ try
 }
 catch (DbException exception)
 {
-    await Console.Error.WriteLineAsync($"The database cannot be used: {exception.Message} Mend it, or move it away: no disk depends on it, and a new one is made.");
-    return StartupFaults.ExitCode;
+    await Console.Error.WriteLineAsync($"The database cannot be used: {exception.Message} {app.Services.GetRequiredService<StreamDatabase>().Advice}");
+    return exception.IsTransient ? StartupFaults.TryAgainExitCode : StartupFaults.ExitCode;
 }
 
 // Outermost, so that it sees the status that an error became.

@@ -26,6 +26,24 @@ internal static class Requires
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':', StringSplitOptions.RemoveEmptyEntries)
             .Any(folder => File.Exists(Path.Combine(folder, name)));
 
+    /// <summary>Where Debian keeps PostgreSQL's programs, those of its newest version; null where it is not installed.</summary>
+    public static string? PostgresPrograms { get; } = Directory.Exists("/usr/lib/postgresql")
+        ? Directory.GetDirectories("/usr/lib/postgresql")
+            .OrderByDescending(folder => int.TryParse(Path.GetFileName(folder), out var version) ? version : 0)
+            .Select(folder => Path.Combine(folder, "bin"))
+            .FirstOrDefault(folder => File.Exists(Path.Combine(folder, "initdb")))
+        : null;
+
+    /// <summary>PostgreSQL's server.</summary>
+    public static void Postgres()
+    {
+        if (PostgresPrograms is null)
+            Missing("PostgreSQL's server is not installed.");
+    }
+
+    /// <summary>Redis' server.</summary>
+    public static void Redis() => Program("redis-server");
+
     /// <summary>The rights to mount a file system.</summary>
     public static void Root()
     {

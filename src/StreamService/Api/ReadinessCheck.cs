@@ -9,14 +9,14 @@ namespace StreamService.Api;
 /// Ready: the database answers. A host that cannot be reached does not make the service unready: it would take the service
 /// away from all other hosts' callers; the answer names it.
 /// </summary>
-public sealed class ReadinessCheck(StreamStore store, HostDirectory hosts) : IHealthCheck
+public sealed class ReadinessCheck(StreamDatabase database, HostDirectory hosts) : IHealthCheck
 {
     public const string Tag = "ready";
 
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         var states = hosts.All.ToDictionary(hypervisor => hypervisor.Info.Name, hypervisor => (object)hypervisor.Info.State.ToString());
-        return await store.AnswersAsync(cancellationToken)
+        return await database.AnswersAsync(cancellationToken)
             ? HealthCheckResult.Healthy("The database answers.", states)
             : HealthCheckResult.Unhealthy("The database does not answer.", data: states);
     }

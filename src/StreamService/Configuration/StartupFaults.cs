@@ -8,6 +8,9 @@ public static class StartupFaults
     /// <summary>The exit code of a service that is not configured rightly (EX_CONFIG of sysexits.h).</summary>
     public const int ExitCode = 78;
 
+    /// <summary>The exit code of a service whose database did not come (EX_TEMPFAIL of sysexits.h): it may be started again as it is.</summary>
+    public const int TryAgainExitCode = 75;
+
     /// <summary>Every fault in a sentence; none where the service may start.</summary>
     public static IReadOnlyList<string> Find(IConfiguration configuration) => [.. OptionFaults(configuration), .. HasAuthentication(configuration) ? [] : OpenAddresses(configuration)];
 

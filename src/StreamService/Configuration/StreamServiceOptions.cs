@@ -1,4 +1,3 @@
-using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Options;
 using StreamService.Hypervisors;
 
@@ -70,44 +69,6 @@ public sealed class HostOptions
     public string MigrationAddress { get; set; } = "";
 }
 
-/// <summary>Where records are kept.</summary>
-public sealed class StorageOptions
-{
-    /// <summary><c>Sqlite</c>.</summary>
-    public string Provider { get; set; } = "Sqlite";
-
-    /// <summary>In the provider's own form. A file that is missing is made.</summary>
-    public string ConnectionString { get; set; } = "Data Source=streamservice.db";
-
-    internal string? Fault
-    {
-        get
-        {
-            try
-            {
-                _ = SqliteConnectionString;
-                return null;
-            }
-            catch (ArgumentException exception)
-            {
-                return exception.Message;
-            }
-        }
-    }
-
-    /// <summary>The same, with a bound on how long anybody waits for a lock that another program holds, unless it names one.</summary>
-    internal string SqliteConnectionString
-    {
-        get
-        {
-            var connection = new SqliteConnectionStringBuilder(ConnectionString);
-            if (!connection.ShouldSerialize("Default Timeout"))
-                connection.DefaultTimeout = 5;
-            return connection.ToString();
-        }
-    }
-}
-
 /// <summary>How streams run.</summary>
 public sealed class StreamingOptions
 {
@@ -177,16 +138,10 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
             if (host.MigrationAddress.Length > 0 && Uri.CheckHostName(host.MigrationAddress) == UriHostNameType.Unknown)
                 yield return $"StreamService:Hosts:{i}:MigrationAddress '{host.MigrationAddress}' is neither a name nor an address of a host.";
         }
-        foreach (var fault in options.Deployment.Faults().Concat(options.Migration.Faults()).Concat(options.Auth.Faults()).Concat(options.RateLimit.Faults()))
+        foreach (var fault in options.Storage.Faults().Concat(options.Deployment.Faults()).Concat(options.Migration.Faults()).Concat(options.Auth.Faults()).Concat(options.RateLimit.Faults()))
             yield return fault;
         if (options.AuditFile.Length > 0 && !Path.IsPathRooted(options.AuditFile))
             yield return $"StreamService:AuditFile '{options.AuditFile}' is not an absolute path.";
-        if (options.Storage.Provider != "Sqlite")
-            yield return $"StreamService:Storage:Provider '{options.Storage.Provider}' is not supported; use Sqlite.";
-        if (string.IsNullOrWhiteSpace(options.Storage.ConnectionString))
-            yield return "StreamService:Storage:ConnectionString is missing.";
-        else if (options.Storage.Fault is { } storageFault)
-            yield return $"StreamService:Storage:ConnectionString is not valid: {storageFault}";
         var streaming = options.Streaming;
         if (streaming.InFlight is < 1 or > 16)
             yield return $"StreamService:Streaming:InFlight is {streaming.InFlight}, not 1 to 16.";

@@ -3,7 +3,7 @@ using StreamService.Streaming;
 
 namespace StreamService.Storage;
 
-/// <summary>The hosted service that notices when the database is gone or was replaced, and puts what is at work on record in the new one.</summary>
+/// <summary>The hosted service that notices when the database was lost, and puts what is at work on record in the one that is there now.</summary>
 public sealed class DatabaseKeeper(StreamDatabase database, StreamManager streams, MigrationManager migrations, TimeProvider time, ILogger<DatabaseKeeper> logger) : BackgroundService
 {
     private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(2);
@@ -28,13 +28,13 @@ public sealed class DatabaseKeeper(StreamDatabase database, StreamManager stream
             if (!database.IsLost())
                 return;
             await database.ReopenAsync(cancellationToken);
-            StorageLog.MadeAnew(logger);
             await streams.RecordAllAsync();
             await migrations.RecordAllAsync(cancellationToken);
+            StorageLog.RecordedAgain(logger, database.Loss);
         }
         catch (Exception exception) when (exception is not OperationCanceledException)
         {
-            StorageLog.StillLost(logger, exception);
+            StorageLog.StillLost(logger, database.Loss, exception);
         }
     }
 }

@@ -4,8 +4,8 @@ using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 
 namespace StreamService.Storage;
 
-/// <summary>The service's records.</summary>
-public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) : DbContext(options), IDataProtectionKeyContext
+/// <summary>The service's records. One model for all databases; each has its own migrations to it.</summary>
+public abstract class StreamDbContext(DbContextOptions options) : DbContext(options), IDataProtectionKeyContext
 {
     public DbSet<StreamRecord> Streams => Set<StreamRecord>();
 
@@ -85,7 +85,7 @@ public sealed class StreamDbContext(DbContextOptions<StreamDbContext> options) :
 
     protected override void ConfigureConventions(ModelConfigurationBuilder configurationBuilder)
     {
-        // SQLite cannot order DateTimeOffset; ticks of UTC it can, and enums are readable in the file as names.
+        // SQLite cannot order DateTimeOffset, and PostgreSQL rounds it; ticks of UTC they order and keep. Enums are readable as names.
         configurationBuilder.Properties<DateTimeOffset>().HaveConversion<UtcTicksConverter>();
         configurationBuilder.Properties<Enum>().HaveConversion<string>().HaveMaxLength(32);
     }

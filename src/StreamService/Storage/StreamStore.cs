@@ -1,4 +1,3 @@
-using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using StreamService.Streaming;
 
@@ -10,16 +9,22 @@ public sealed record StreamFilter(IReadOnlyCollection<StreamState>? States = nul
 /// <summary>Keeps the records of streams.</summary>
 public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
 {
-    /// <summary>SQLITE_READONLY and SQLITE_IOERR.</summary>
-    private const int ReadOnly = 8, InputOutput = 10;
-
     private static readonly StreamState[] FinalStates = [StreamState.Completed, StreamState.Failed, StreamState.Cancelled];
 
     public async Task AddAsync(StreamStatus status, string? idempotencyKey, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         context.Streams.Add(StreamRecord.From(status, idempotencyKey));
-        await context.SaveChangesAsync(cancellationToken);
+        try
+        {
+            await context.SaveChangesAsync(cancellationToken);
+        }
+        catch (DbUpdateException)
+        {
+            // The answer may have been lost with the connection, and a second attempt have found what the first had done.
+            if (!await IsOnRecordAsync(status.StreamId))
+                throw;
+        }
     }
 
     public async Task UpdateAsync(StreamStatus status, CancellationToken cancellationToken)
@@ -30,16 +35,7 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
             record.Take(status);
         else
             context.Streams.Add(StreamRecord.From(status, idempotencyKey: null));
-        try
-        {
-            await context.SaveChangesAsync(cancellationToken);
-        }
-        catch (DbUpdateException exception) when (exception.InnerException is SqliteException { SqliteErrorCode: ReadOnly or InputOutput })
-        {
-            // A connection that was opened so stays so; the next attempt gets a new one.
-            SqliteConnection.ClearAllPools();
-            throw;
-        }
+        await context.SaveChangesAsync(cancellationToken);
     }
 
     public async Task<StreamStatus?> FindAsync(Guid streamId, CancellationToken cancellationToken)
@@ -111,6 +107,12 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
         return [.. records.Select(record => record.ToStatus())];
     }
 
+    private async Task<bool> IsOnRecordAsync(Guid streamId)
+    {
+        await using var context = await contexts.CreateDbContextAsync(CancellationToken.None);
+        return await context.Streams.AnyAsync(record => record.StreamId == streamId);
+    }
+
     public async Task<IdempotencyRecord?> FindAnswerAsync(string key, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
@@ -122,12 +124,5 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         context.IdempotencyKeys.Add(answer);
         await context.SaveChangesAsync(cancellationToken);
-    }
-
-    /// <summary>Whether the database answers.</summary>
-    public async Task<bool> AnswersAsync(CancellationToken cancellationToken)
-    {
-        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        return await context.Database.CanConnectAsync(cancellationToken);
     }
 }

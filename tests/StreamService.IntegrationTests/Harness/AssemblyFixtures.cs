@@ -2,3 +2,4 @@ using StreamService.IntegrationTests.Harness;
 
 [assembly: AssemblyFixture(typeof(TestHost))]
 [assembly: AssemblyFixture(typeof(SharedService))]
+[assembly: AssemblyFixture(typeof(SharedPostgres))]

@@ -2,17 +2,20 @@
 using System;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using StreamService.Storage;
+using StreamService.Storage.Sqlite;
 
 #nullable disable
 
-namespace StreamService.Storage.Migrations
+namespace StreamService.Storage.Sqlite.Migrations
 {
-    [DbContext(typeof(StreamDbContext))]
-    partial class StreamDbContextModelSnapshot : ModelSnapshot
+    [DbContext(typeof(SqliteStreamDbContext))]
+    [Migration("20261123144426_SecurityAndFaults")]
+    partial class SecurityAndFaults
     {
-        protected override void BuildModel(ModelBuilder modelBuilder)
+        /// <inheritdoc />
+        protected override void BuildTargetModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");

@@ -3,7 +3,7 @@ using Microsoft.EntityFrameworkCore.Migrations;
 
 #nullable disable
 
-namespace StreamService.Storage.Migrations
+namespace StreamService.Storage.Sqlite.Migrations
 {
     /// <inheritdoc />
     public partial class Deployments : Migration

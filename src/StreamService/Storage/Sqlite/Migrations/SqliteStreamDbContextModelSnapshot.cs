@@ -2,23 +2,37 @@
 using System;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
-using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using StreamService.Storage;
+using StreamService.Storage.Sqlite;
 
 #nullable disable
 
-namespace StreamService.Storage.Migrations
+namespace StreamService.Storage.Sqlite.Migrations
 {
-    [DbContext(typeof(StreamDbContext))]
-    [Migration("20261123074549_Deployments")]
-    partial class Deployments
+    [DbContext(typeof(SqliteStreamDbContext))]
+    partial class SqliteStreamDbContextModelSnapshot : ModelSnapshot
     {
-        /// <inheritdoc />
-        protected override void BuildTargetModel(ModelBuilder modelBuilder)
+        protected override void BuildModel(ModelBuilder modelBuilder)
         {
 #pragma warning disable 612, 618
             modelBuilder.HasAnnotation("ProductVersion", "10.0.15");
+
+            modelBuilder.Entity("Microsoft.AspNetCore.DataProtection.EntityFrameworkCore.DataProtectionKey", b =>
+                {
+                    b.Property<int>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("FriendlyName")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Xml")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.ToTable("DataProtectionKeys");
+                });
 
             modelBuilder.Entity("StreamService.Storage.BudgetRecord", b =>
                 {
@@ -127,6 +141,214 @@ namespace StreamService.Storage.Migrations
                     b.ToTable("IdempotencyKeys", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.MigrationDiskRecord", b =>
+                {
+                    b.Property<Guid>("MigrationId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Target")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Backing")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("BytesOverwritten")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("BytesRemaining")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("BytesVerified")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Frozen")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("FrozenFormat")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Ordinal")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Overlay")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Port")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("Prepared")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("MigrationId", "Target");
+
+                    b.ToTable("MigrationDisks", (string)null);
+                });
+
+            modelBuilder.Entity("StreamService.Storage.MigrationRecord", b =>
+                {
+                    b.Property<Guid>("MigrationId")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Address")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<bool>("Autostart")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("CancelRequested")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Destination")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("Domain")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("DomainName")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ErrorCode")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ErrorDetail")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("FinishedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Folder")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Format")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Generation")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("IdempotencyKey")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Labels")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("LeftOnSource")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Memory")
+                        .HasColumnType("TEXT");
+
+                    b.Property<bool>("Persistent")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Reason")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Step")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Stream")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("SwitchedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("Verify")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("MigrationId");
+
+                    b.HasIndex("IdempotencyKey");
+
+                    b.HasIndex("State");
+
+                    b.HasIndex("CreatedAt", "MigrationId");
+
+                    b.ToTable("Migrations", (string)null);
+                });
+
+            modelBuilder.Entity("StreamService.Storage.MigrationStepRecord", b =>
+                {
+                    b.Property<Guid>("MigrationId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Detail")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("FinishedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("StartedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("MigrationId", "Name");
+
+                    b.ToTable("MigrationSteps", (string)null);
+                });
+
+            modelBuilder.Entity("StreamService.Storage.MigrationWrittenRecord", b =>
+                {
+                    b.Property<Guid>("MigrationId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Target")
+                        .HasColumnType("TEXT");
+
+                    b.Property<byte[]>("Blocks")
+                        .IsRequired()
+                        .HasColumnType("BLOB");
+
+                    b.HasKey("MigrationId", "Target");
+
+                    b.ToTable("MigrationWrites", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.ProfileRecord", b =>
                 {
                     b.Property<string>("Source")
@@ -156,6 +378,9 @@ namespace StreamService.Storage.Migrations
                     b.Property<Guid>("StreamId")
                         .ValueGeneratedOnAdd()
                         .HasColumnType("TEXT");
+
+                    b.Property<int>("Attempt")
+                        .HasColumnType("INTEGER");
 
                     b.Property<long>("Bandwidth")
                         .HasColumnType("INTEGER");
@@ -214,6 +439,15 @@ namespace StreamService.Storage.Migrations
                         .HasColumnType("TEXT");
 
                     b.Property<string>("IdempotencyKey")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Labels")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("LastErrorCode")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("LastErrorDetail")
                         .HasColumnType("TEXT");
 
                     b.Property<long>("MinBandwidth")
@@ -283,6 +517,31 @@ namespace StreamService.Storage.Migrations
                     b.HasIndex("Host", "Domain", "Target", "CreatedAt");
 
                     b.ToTable("Streams", (string)null);
+                });
+
+            modelBuilder.Entity("StreamService.Storage.MigrationDiskRecord", b =>
+                {
+                    b.HasOne("StreamService.Storage.MigrationRecord", null)
+                        .WithMany("Disks")
+                        .HasForeignKey("MigrationId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("StreamService.Storage.MigrationStepRecord", b =>
+                {
+                    b.HasOne("StreamService.Storage.MigrationRecord", null)
+                        .WithMany("Steps")
+                        .HasForeignKey("MigrationId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("StreamService.Storage.MigrationRecord", b =>
+                {
+                    b.Navigation("Disks");
+
+                    b.Navigation("Steps");
                 });
 #pragma warning restore 612, 618
         }

@@ -2,7 +2,7 @@
 
 #nullable disable
 
-namespace StreamService.Storage.Migrations
+namespace StreamService.Storage.Sqlite.Migrations
 {
     /// <inheritdoc />
     public partial class SecurityAndFaults : Migration

@@ -4,15 +4,15 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Infrastructure;
 using Microsoft.EntityFrameworkCore.Migrations;
 using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
-using StreamService.Storage;
+using StreamService.Storage.Sqlite;
 
 #nullable disable
 
-namespace StreamService.Storage.Migrations
+namespace StreamService.Storage.Sqlite.Migrations
 {
-    [DbContext(typeof(StreamDbContext))]
-    [Migration("20261123051855_Initial")]
-    partial class Initial
+    [DbContext(typeof(SqliteStreamDbContext))]
+    [Migration("20261123074549_Deployments")]
+    partial class Deployments
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
@@ -45,6 +45,61 @@ namespace StreamService.Storage.Migrations
                     b.ToTable("Budgets", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.DeploymentRecord", b =>
+                {
+                    b.Property<Guid>("Domain")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Host")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("IdempotencyKey")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Image")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ImageFingerprint")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ImageSource")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Overlay")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Size")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Domain");
+
+                    b.HasIndex("IdempotencyKey");
+
+                    b.ToTable("Deployments", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.IdempotencyRecord", b =>
                 {
                     b.Property<string>("Key")
@@ -72,6 +127,30 @@ namespace StreamService.Storage.Migrations
                     b.ToTable("IdempotencyKeys", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.ProfileRecord", b =>
+                {
+                    b.Property<string>("Source")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Deployments")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Extents")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Fingerprint")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("UpdatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("Source");
+
+                    b.ToTable("Profiles", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.StreamRecord", b =>
                 {
                     b.Property<Guid>("StreamId")
@@ -83,6 +162,9 @@ namespace StreamService.Storage.Migrations
 
                     b.Property<string>("Base")
                         .HasColumnType("TEXT");
+
+                    b.Property<long?>("BootReadyAt")
+                        .HasColumnType("INTEGER");
 
                     b.Property<long>("BytesDurable")
                         .HasColumnType("INTEGER");
@@ -141,6 +223,9 @@ namespace StreamService.Storage.Migrations
                         .IsRequired()
                         .HasMaxLength(32)
                         .HasColumnType("TEXT");
+
+                    b.Property<long?>("NotBefore")
+                        .HasColumnType("INTEGER");
 
                     b.Property<bool>("Offline")
                         .HasColumnType("INTEGER");

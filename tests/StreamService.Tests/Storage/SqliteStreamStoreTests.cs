@@ -1,0 +1,77 @@
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging.Testing;
+using StreamService.Storage;
+using StreamService.Storage.Sqlite;
+
+namespace StreamService.Tests.Storage;
+
+/// <summary>On a real SQLite database, made by the migrations.</summary>
+public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
+{
+    private readonly string _file = Path.GetTempFileName();
+
+    public SqliteStreamStoreTests() => Contexts = new SqliteContexts(_file);
+
+    protected override IDbContextFactory<StreamDbContext> Contexts { get; }
+
+    public async ValueTask InitializeAsync()
+    {
+        await using var context = await Contexts.CreateDbContextAsync(Token);
+        await context.Database.MigrateAsync(Token);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        SqliteConnection.ClearAllPools();
+        File.Delete(_file);
+        return ValueTask.CompletedTask;
+    }
+
+    [Fact]
+    public async Task Rows_that_cannot_be_read_are_set_aside_and_keep_no_other_from_being_read()
+    {
+        var good = New();
+        var bad = New();
+        await Store.AddAsync(good, null, Token);
+        await Store.AddAsync(bad, null, Token);
+        var worse = New();
+        await Store.AddAsync(worse, null, Token);
+        await using (var context = await Contexts.CreateDbContextAsync(Token))
+        {
+            Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE Streams SET State = 'Rnning' WHERE StreamId = {bad.StreamId}", Token));
+            Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE Streams SET StreamId = 'no uuid' WHERE StreamId = {worse.StreamId}", Token));
+        }
+        var log = new FakeLogger<StreamDatabase>();
+
+        await new SqliteDatabase(Contexts, log).PrepareAsync(Token);
+
+        Assert.Equal(good.StreamId, Assert.Single(await Store.ListAsync(new StreamFilter(), null, 10, Token)).StreamId);
+        Assert.Equal(2, log.Collector.GetSnapshot().Count(line => line.Id.Id == 502));
+        Assert.Contains(log.Collector.GetSnapshot(), line => line.Message.Contains(bad.StreamId.ToString(), StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Fact]
+    public async Task Database_that_was_deleted_is_noticed_and_made_anew()
+    {
+        var database = new SqliteDatabase(Contexts, NullLogger<StreamDatabase>.Instance);
+        await database.PrepareAsync(Token);
+        Assert.False(database.IsLost());
+        File.Delete(_file);
+        Assert.True(database.IsLost());
+
+        await database.ReopenAsync(Token);
+
+        Assert.False(database.IsLost());
+        Assert.Empty(await Store.ListAsync(new StreamFilter(), null, 10, Token));
+    }
+}
+
+/// <summary>Contexts of a SQLite file.</summary>
+internal sealed class SqliteContexts(string file) : IDbContextFactory<StreamDbContext>
+{
+    private readonly DbContextOptions<SqliteStreamDbContext> _options = new DbContextOptionsBuilder<SqliteStreamDbContext>().UseSqlite($"Data Source={file};Pooling=False").Options;
+
+    public StreamDbContext CreateDbContext() => new SqliteStreamDbContext(_options);
+}
