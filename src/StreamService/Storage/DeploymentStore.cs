@@ -88,7 +88,9 @@ public sealed class DeploymentStore(IDbContextFactory<StreamDbContext> contexts)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         var prefix = Path.TrimEndingDirectorySeparator(folder) + "/";
-        return await context.Deployments.AsNoTracking().Where(record => record.Overlay.StartsWith(prefix)).ToListAsync(cancellationToken);
+        var records = await context.Deployments.AsNoTracking().Where(record => record.Overlay.StartsWith(prefix)).ToListAsync(cancellationToken);
+        // SQLite takes A and a for the same there.
+        return [.. records.Where(record => record.Overlay.StartsWith(prefix, StringComparison.Ordinal))];
     }
 
     /// <summary>Those that are being made or removed, or were when a service ended.</summary>

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
 using StreamService.Streaming;
 
@@ -7,8 +9,10 @@ namespace StreamService.Storage;
 public sealed record StreamFilter(IReadOnlyCollection<StreamState>? States = null, string? Host = null, Guid? Domain = null);
 
 /// <summary>Keeps the records of streams.</summary>
-public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
+public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILogger<StreamStore> logger)
 {
+    private readonly ConcurrentDictionary<Guid, bool> _leftOut = [];
+
     private static readonly StreamState[] FinalStates = [StreamState.Completed, StreamState.Failed, StreamState.Cancelled];
 
     public async Task AddAsync(StreamStatus status, string? idempotencyKey, CancellationToken cancellationToken)
@@ -41,17 +45,17 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
     public async Task<StreamStatus?> FindAsync(Guid streamId, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        return (await context.Streams.AsNoTracking().SingleOrDefaultAsync(record => record.StreamId == streamId, cancellationToken))?.ToStatus();
+        return (await ReadAsync(context, context.Streams.AsNoTracking().Where(record => record.StreamId == streamId), cancellationToken)).SingleOrDefault();
     }
 
     /// <summary>The newest stream of a disk; null where it was never streamed.</summary>
     public async Task<StreamStatus?> FindLatestAsync(DiskAddress disk, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        return (await context.Streams.AsNoTracking()
+        return (await ReadAsync(context, context.Streams.AsNoTracking()
             .Where(record => record.Host == disk.Host && record.Domain == disk.Domain && record.Target == disk.Target)
             .OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId)
-            .FirstOrDefaultAsync(cancellationToken))?.ToStatus();
+            .Take(1), cancellationToken)).SingleOrDefault();
     }
 
     /// <summary>The newest stream of that target for each domain with that UUID, or where none is given, that name.</summary>
@@ -79,11 +83,9 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
     public async Task<IReadOnlyList<StreamStatus>> ListActiveAsync(CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        var records = await context.Streams.AsNoTracking()
+        return await ReadAsync(context, context.Streams.AsNoTracking()
             .Where(record => !FinalStates.Contains(record.State))
-            .OrderBy(record => record.CreatedAt)
-            .ToListAsync(cancellationToken);
-        return [.. records.Select(record => record.ToStatus())];
+            .OrderBy(record => record.CreatedAt), cancellationToken);
     }
 
     /// <summary>A page of streams, the newest first.</summary>
@@ -100,11 +102,38 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts)
         if (after is not null)
             query = query.Where(record => record.CreatedAt < after.CreatedAt
                 || (record.CreatedAt == after.CreatedAt && record.StreamId.CompareTo(after.Id) < 0));
-        var records = await query
+        return await ReadAsync(context, query
             .OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId)
-            .Take(limit)
-            .ToListAsync(cancellationToken);
-        return [.. records.Select(record => record.ToStatus())];
+            .Take(limit), cancellationToken);
+    }
+
+    /// <summary>
+    /// A row that cannot be read, a newer replica's perhaps, keeps no other from being read. It is left out, and stays where it is.
+    /// </summary>
+    private async Task<IReadOnlyList<StreamStatus>> ReadAsync(StreamDbContext context, IQueryable<StreamRecord> query, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return [.. (await query.ToListAsync(cancellationToken)).Select(record => record.ToStatus())];
+        }
+        catch (Exception exception) when (exception is not (OperationCanceledException or DbException))
+        {
+        }
+        var readable = new List<StreamStatus>();
+        foreach (var streamId in await query.Select(record => record.StreamId).ToListAsync(cancellationToken))
+        {
+            try
+            {
+                readable.Add((await context.Streams.AsNoTracking().SingleAsync(record => record.StreamId == streamId, cancellationToken)).ToStatus());
+            }
+            catch (Exception exception) when (exception is not (OperationCanceledException or DbException))
+            {
+                // Told once, however often it is in the way.
+                if (_leftOut.TryAdd(streamId, true))
+                    StorageLog.LeftOut(logger, exception, streamId);
+            }
+        }
+        return readable;
     }
 
     private async Task<bool> IsOnRecordAsync(Guid streamId)

@@ -8,7 +8,7 @@ namespace StreamService.IntegrationTests.Dependencies;
 public sealed class DependencyTests
 {
     /// <summary>Licences that ask for no more than that they are told.</summary>
-    private static readonly string[] Allowed = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense"];
+    private static readonly string[] Allowed = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense", "PostgreSQL"];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 

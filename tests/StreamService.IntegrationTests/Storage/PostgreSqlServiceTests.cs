@@ -114,6 +114,27 @@ public sealed class PostgreSqlServiceTests(SharedPostgres postgres)
     }
 
     [Fact]
+    public async Task Who_signed_in_at_one_service_is_known_to_the_other()
+    {
+        var database = await postgres.CreateDatabaseAsync();
+        var services = await Task.WhenAll(ServiceProcess.StartAsync(PostgresServer.Settings(database), guarded: true), ServiceProcess.StartAsync(PostgresServer.Settings(database), guarded: true));
+        try
+        {
+            using var signedIn = await services[0].Http.PostAsJsonAsync("/session", new { credential = ServiceProcess.AdminKey });
+            var cookie = Assert.Single(signedIn.Headers.GetValues("Set-Cookie")).Split(';')[0];
+            using var browser = new HttpClient { BaseAddress = services[1].Address };
+            Assert.Equal(JsonValueKind.Null, (await browser.GetFromJsonAsync<JsonElement>("/session")).GetProperty("caller").ValueKind);
+            browser.DefaultRequestHeaders.Add("Cookie", cookie);
+            Assert.Equal("admin", (await browser.GetFromJsonAsync<JsonElement>("/session")).GetProperty("caller").GetString());
+        }
+        finally
+        {
+            foreach (var service in services)
+                await service.DisposeAsync();
+        }
+    }
+
+    [Fact]
     public async Task Service_waits_for_a_server_that_starts_later()
     {
         await using var server = await PostgresServer.StartAsync();

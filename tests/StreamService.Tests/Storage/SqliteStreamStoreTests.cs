@@ -1,4 +1,3 @@
-using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
@@ -10,24 +9,13 @@ namespace StreamService.Tests.Storage;
 /// <summary>On a real SQLite database, made by the migrations.</summary>
 public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
 {
-    private readonly string _file = Path.GetTempFileName();
+    private readonly SqliteContexts _contexts = new();
 
-    public SqliteStreamStoreTests() => Contexts = new SqliteContexts(_file);
+    protected override IDbContextFactory<StreamDbContext> Contexts => _contexts;
 
-    protected override IDbContextFactory<StreamDbContext> Contexts { get; }
+    public async ValueTask InitializeAsync() => await _contexts.MigrateAsync(Token);
 
-    public async ValueTask InitializeAsync()
-    {
-        await using var context = await Contexts.CreateDbContextAsync(Token);
-        await context.Database.MigrateAsync(Token);
-    }
-
-    public ValueTask DisposeAsync()
-    {
-        SqliteConnection.ClearAllPools();
-        File.Delete(_file);
-        return ValueTask.CompletedTask;
-    }
+    public ValueTask DisposeAsync() => _contexts.DisposeAsync();
 
     [Fact]
     public async Task Rows_that_cannot_be_read_are_set_aside_and_keep_no_other_from_being_read()
@@ -58,7 +46,7 @@ public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
         var database = new SqliteDatabase(Contexts, NullLogger<StreamDatabase>.Instance);
         await database.PrepareAsync(Token);
         Assert.False(database.IsLost());
-        File.Delete(_file);
+        File.Delete(_contexts.File);
         Assert.True(database.IsLost());
 
         await database.ReopenAsync(Token);
@@ -66,12 +54,4 @@ public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
         Assert.False(database.IsLost());
         Assert.Empty(await Store.ListAsync(new StreamFilter(), null, 10, Token));
     }
-}
-
-/// <summary>Contexts of a SQLite file.</summary>
-internal sealed class SqliteContexts(string file) : IDbContextFactory<StreamDbContext>
-{
-    private readonly DbContextOptions<SqliteStreamDbContext> _options = new DbContextOptionsBuilder<SqliteStreamDbContext>().UseSqlite($"Data Source={file};Pooling=False").Options;
-
-    public StreamDbContext CreateDbContext() => new SqliteStreamDbContext(_options);
 }

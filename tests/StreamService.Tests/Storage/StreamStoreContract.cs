@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
 using StreamService.Hypervisors;
 using StreamService.Storage;
 using StreamService.Streaming;
@@ -12,7 +13,7 @@ public abstract class StreamStoreContract
 
     private readonly Lazy<StreamStore> _store;
 
-    protected StreamStoreContract() => _store = new(() => new StreamStore(Contexts));
+    protected StreamStoreContract() => _store = new(() => new StreamStore(Contexts, NullLogger<StreamStore>.Instance));
 
     /// <summary>Of the database.</summary>
     protected abstract IDbContextFactory<StreamDbContext> Contexts { get; }
@@ -129,6 +130,23 @@ public abstract class StreamStoreContract
         await Store.AddAsync(status, "key", Token);
         await Store.AddAsync(status, "key", Token);
         Assert.Single(await Store.ListAsync(new(), after: null, limit: 10, Token));
+    }
+
+    [Fact]
+    public async Task Row_that_cannot_be_read_is_left_out_and_stays()
+    {
+        var good = New();
+        var bad = New();
+        await Store.AddAsync(good, null, Token);
+        await Store.AddAsync(bad, null, Token);
+        await using var context = await Contexts.CreateDbContextAsync(Token);
+        Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE \"Streams\" SET \"State\" = 'Dreaming' WHERE \"StreamId\" = {bad.StreamId}", Token));
+
+        Assert.Equal(good.StreamId, Assert.Single(await Store.ListAsync(new(), after: null, limit: 10, Token)).StreamId);
+        Assert.Equal(good.StreamId, Assert.Single(await Store.ListActiveAsync(Token)).StreamId);
+        Assert.Null(await Store.FindAsync(bad.StreamId, Token));
+        Assert.Null(await Store.FindLatestAsync(bad.Disk, Token));
+        Assert.Equal(2, await context.Streams.CountAsync(Token));
     }
 
     protected static StreamStatus New(DateTimeOffset? createdAt = null, StreamState state = StreamState.Running) => new(
