@@ -19,6 +19,8 @@ using StreamService.Storage;
 using StreamService.Streaming;
 using StreamService.Streaming.Budgets;
 using StreamService.Streaming.Profiles;
+using StreamService.Telemetry;
+using StreamService.Webhooks;
 
 // The whole composition, to be read from top to bottom.
 var builder = WebApplication.CreateBuilder(args);
@@ -41,6 +43,8 @@ builder.Services.AddSingleton(TimeProvider.System);
 builder.Services.AddDatabase(settings.Storage);
 builder.Services.AddSingleton<StreamStore>();
 builder.Services.AddSingleton<BudgetStore>();
+builder.Services.AddSingleton<EventStore>();
+builder.Services.AddHostedService<EventKeeper>();
 
 // Hypervisors, one for each configured host.
 builder.Services.AddSingleton<HypervisorFactory>();
@@ -52,6 +56,8 @@ builder.Services.AddSingleton(services => new StreamTurns(StreamCaps.Of(services
 builder.Services.AddSingleton<StreamLimits>();
 builder.Services.AddSingleton<SectorStepper>();
 builder.Services.AddSingleton<StreamManager>();
+// Before the first stream is taken up, so that it hears of that.
+builder.Services.AddHostedService(services => services.GetRequiredService<WebhookWorker>());
 builder.Services.AddHostedService<StreamWorker>();
 
 // Deployment: domains from central images, and what streams know of those.
@@ -72,6 +78,11 @@ builder.Services.AddSingleton<MigrationPreflight>();
 builder.Services.AddSingleton<MigrationManager>();
 builder.Services.AddHostedService<MigrationWorker>();
 
+// Webhooks: whoever is configured is told.
+builder.Services.AddSingleton<WebhookEvents>();
+builder.Services.AddSingleton<WebhookSender>();
+builder.Services.AddSingleton<WebhookWorker>();
+
 // Security: who calls, how much, and what of it is written down.
 builder.WebHost.ConfigureKestrel(kestrel =>
 {
@@ -91,6 +102,9 @@ if (!settings.Auth.IsConfigured && builder.Configuration["AllowedHosts"] is null
 builder.Services.AddSingleton<Subscribers>();
 builder.Services.AddHostedService<ProgressPublisher>();
 builder.Services.AddSignalR().AddJsonProtocol(options => ConfigureJson(options.PayloadSerializerOptions));
+
+// Metrics and traces.
+builder.Services.AddTelemetry(builder.Configuration, settings.Traces);
 
 // The API.
 builder.Services.AddControllers(options =>
@@ -148,6 +162,7 @@ app.UseRateLimiter();
 app.UseAuthorization();
 app.MapControllers();
 app.MapHub<StreamHub>("/hubs/streams", options => options.CloseOnAuthenticationExpiration = true);
+app.MapMetrics();
 app.MapHealthChecks("/healthz", new() { Predicate = _ => false }).AllowAnonymous().DisableRateLimiting();
 app.MapHealthChecks("/readyz", new() { Predicate = check => check.Tags.Contains(ReadinessCheck.Tag), ResponseWriter = ReadinessCheck.WriteAsync }).AllowAnonymous().DisableRateLimiting();
 

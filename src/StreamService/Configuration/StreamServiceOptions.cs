@@ -17,6 +17,9 @@ public sealed class StreamServiceOptions
     /// <summary>Where the records of streams are kept.</summary>
     public StorageOptions Storage { get; init; } = new();
 
+    /// <summary>How long events are kept.</summary>
+    public EventOptions Events { get; init; } = new();
+
     /// <summary>How streams run.</summary>
     public StreamingOptions Streaming { get; init; } = new();
 
@@ -34,6 +37,12 @@ public sealed class StreamServiceOptions
 
     /// <summary>A file for the audit log beside the console, a JSON object a line, a file a day. Default: none.</summary>
     public string AuditFile { get; set; } = "";
+
+    /// <summary>Who is told of every state change.</summary>
+    public List<WebhookOptions> Webhooks { get; init; } = [];
+
+    /// <summary>Where traces go.</summary>
+    public TraceOptions Traces { get; init; } = new();
 
     /// <summary>Limits that streams share; the API adds more.</summary>
     public List<BudgetOptions> Budgets { get; init; } = [];
@@ -138,7 +147,7 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
             if (host.MigrationAddress.Length > 0 && Uri.CheckHostName(host.MigrationAddress) == UriHostNameType.Unknown)
                 yield return $"StreamService:Hosts:{i}:MigrationAddress '{host.MigrationAddress}' is neither a name nor an address of a host.";
         }
-        foreach (var fault in options.Storage.Faults().Concat(options.Deployment.Faults()).Concat(options.Migration.Faults()).Concat(options.Auth.Faults()).Concat(options.RateLimit.Faults()))
+        foreach (var fault in options.Storage.Faults().Concat(options.Deployment.Faults()).Concat(options.Migration.Faults()).Concat(options.Auth.Faults()).Concat(options.RateLimit.Faults()).Concat(options.Events.Faults()).Concat(options.Traces.Faults()))
             yield return fault;
         if (options.AuditFile.Length > 0 && !Path.IsPathRooted(options.AuditFile))
             yield return $"StreamService:AuditFile '{options.AuditFile}' is not an absolute path.";
@@ -165,6 +174,13 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
                 yield return $"StreamService:ImageRepositories:{i}:{member} {fault}";
             if (options.ImageRepositories.Take(i).Any(other => other.Name == options.ImageRepositories[i].Name))
                 yield return $"StreamService:ImageRepositories:{i}:Name '{options.ImageRepositories[i].Name}' is used twice.";
+        }
+        for (var i = 0; i < options.Webhooks.Count; i++)
+        {
+            foreach (var (member, fault) in options.Webhooks[i].Faults())
+                yield return $"StreamService:Webhooks:{i}:{member} {fault}";
+            if (options.Webhooks.Take(i).Any(other => other.Name == options.Webhooks[i].Name))
+                yield return $"StreamService:Webhooks:{i}:Name '{options.Webhooks[i].Name}' is used twice.";
         }
         if (streaming.CheckpointBytes < 1)
             yield return $"StreamService:Streaming:CheckpointBytes is {streaming.CheckpointBytes}, not positive.";

@@ -84,6 +84,9 @@ public sealed class MigrationManager(
     public async Task<IReadOnlyList<MigrationStatus>> ListAsync(MigrationFilter filter, PagePosition? after, int limit, CancellationToken cancellationToken) =>
         [.. (await store.ListAsync(filter, after, limit, cancellationToken)).Select(Live)];
 
+    /// <summary>The present pictures of all migrations that are not over.</summary>
+    public IReadOnlyList<MigrationStatus> ListActive() => [.. _active.Values.Select(job => job.Status)];
+
     /// <summary>Waits until a migration has reached a generation, or until the time is over.</summary>
     public async Task<MigrationStatus> WaitForGenerationAsync(Guid migrationId, long generation, TimeSpan timeout, CancellationToken cancellationToken)
     {
@@ -160,6 +163,7 @@ public sealed class MigrationManager(
             {
                 State = MigrationState.Failed,
                 Error = new MigrationError("host-not-found", $"{status.Source} or {status.Spec.Destination} is not configured any more. What step {status.Step} did is as it was left."),
+                UpdatedAt = time.GetUtcNow(),
                 FinishedAt = time.GetUtcNow(),
                 Generation = status.Generation + 1,
             }, cancellationToken);

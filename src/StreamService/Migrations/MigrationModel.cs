@@ -165,6 +165,7 @@ public sealed record MigrationStatus(
     long Generation)
 {
     /// <summary>The domain's labels when the migration was begun: callers that are limited to some see no others.</summary>
+    [JsonIgnore]
     public LabelSet Labels { get; init; }
 
     /// <summary>Whether it is over.</summary>

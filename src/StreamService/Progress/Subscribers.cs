@@ -13,6 +13,9 @@ public sealed class Subscribers
     private readonly ConcurrentDictionary<string, ImmutableHashSet<StreamSubscription>> _streams = new();
     private readonly ConcurrentDictionary<string, ImmutableHashSet<MigrationSubscription>> _migrations = new();
 
+    /// <summary>How many connections have subscribed to anything.</summary>
+    public int Count => _callers.Count;
+
     public void Add(string connection, Caller caller, StreamSubscription subscription)
     {
         _callers[connection] = caller;

@@ -25,6 +25,9 @@ internal static class Authentication
 
     public const string JwtScheme = JwtBearerDefaults.AuthenticationScheme;
 
+    /// <summary>The policy of calls that look at what all hosts have in common.</summary>
+    public const string AllHostsPolicy = "all-hosts";
+
     private const int LongestName = 128;
 
     private const string SessionCookie = "streamservice-session";
@@ -44,11 +47,13 @@ internal static class Authentication
         {
             foreach (var scope in Scopes.All)
                 authorization.AddPolicy(scope, policy => policy.RequireAuthenticatedUser().AddRequirements(new ScopeRequirement(scope)));
+            authorization.AddPolicy(AllHostsPolicy, policy => policy.RequireAuthenticatedUser().AddRequirements(new ScopeRequirement(Scopes.StreamsRead), new UnlimitedRequirement()));
             // A call that says nothing of its own only looks.
             authorization.FallbackPolicy = authorization.GetPolicy(Scopes.StreamsRead);
             authorization.DefaultPolicy = authorization.GetPolicy(Scopes.StreamsRead)!;
         });
         services.AddSingleton<IAuthorizationHandler, ScopeHandler>();
+        services.AddSingleton<IAuthorizationHandler, UnlimitedHandler>();
     }
 
     private static void AddSchemes(IServiceCollection services, AuthOptions options)
@@ -131,6 +136,18 @@ internal static class Authentication
 
     private sealed record ScopeRequirement(string Scope) : IAuthorizationRequirement;
 
+    private sealed record UnlimitedRequirement : IAuthorizationRequirement;
+
+    private sealed class UnlimitedHandler : AuthorizationHandler<UnlimitedRequirement>
+    {
+        protected override Task HandleRequirementAsync(AuthorizationHandlerContext context, UnlimitedRequirement requirement)
+        {
+            if (!Caller.Of(context.User).IsLimited)
+                context.Succeed(requirement);
+            return Task.CompletedTask;
+        }
+    }
+
     private sealed class ScopeHandler : AuthorizationHandler<ScopeRequirement>
     {
         protected override Task HandleRequirementAsync(AuthorizationHandlerContext context, ScopeRequirement requirement)
@@ -150,6 +167,8 @@ internal static class Authentication
         {
             if (authorizeResult.Forbidden)
             {
+                if (policy.Requirements.OfType<UnlimitedRequirement>().Any() && Caller.Of(context.User).IsLimited)
+                    throw new ForbiddenException($"This call tells of all hosts and domains; '{Caller.Of(context.User).Name}' is limited to some.");
                 var missing = policy.Requirements.OfType<ScopeRequirement>().Select(requirement => requirement.Scope);
                 throw new ForbiddenException($"This call needs the scope {string.Join(", ", missing)}; '{Caller.Of(context.User).Name}' has {Have(context.User)}.");
             }

@@ -166,6 +166,7 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
             BytesOverwritten = null,
         }));
         context.Migrations.Add(record);
+        context.Events.Add(EventRecord.From(status));
         await context.SaveChangesAsync(cancellationToken);
     }
 
@@ -181,6 +182,8 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
             await UpdateAsync(status, cancellationToken);
             return;
         }
+        if (record.State != status.State || record.Step != status.Step)
+            context.Events.Add(EventRecord.From(status));
         record.State = status.State;
         record.CancelRequested = status.CancelRequested;
         record.Step = status.Step;

@@ -29,4 +29,7 @@ internal static partial class StorageLog
 
     [LoggerMessage(509, LogLevel.Error, "A subscriber of {Topic} failed")]
     public static partial void SubscriberFailed(ILogger logger, string topic, Exception fault);
+
+    [LoggerMessage(510, LogLevel.Warning, "Old events could not be removed; it is tried again: {Reason}")]
+    public static partial void PruneFailed(ILogger logger, string reason);
 }

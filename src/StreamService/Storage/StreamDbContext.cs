@@ -21,6 +21,10 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
 
     public DbSet<MigrationWrittenRecord> MigrationWrites => Set<MigrationWrittenRecord>();
 
+    public DbSet<EventRecord> Events => Set<EventRecord>();
+
+    public DbSet<WebhookCursorRecord> WebhookCursors => Set<WebhookCursorRecord>();
+
     /// <summary>What the dashboard's session cookies are sealed with.</summary>
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
 
@@ -80,6 +84,18 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
         {
             written.ToTable("MigrationWrites");
             written.HasKey(record => new { record.MigrationId, record.Target });
+        });
+        modelBuilder.Entity<EventRecord>(happened =>
+        {
+            happened.ToTable("Events");
+            happened.HasKey(record => record.Sequence);
+            happened.HasIndex(record => new { record.Subject, record.Sequence });
+            happened.HasIndex(record => record.Time);
+        });
+        modelBuilder.Entity<WebhookCursorRecord>(cursor =>
+        {
+            cursor.ToTable("WebhookCursors");
+            cursor.HasKey(record => record.Webhook);
         });
     }
 

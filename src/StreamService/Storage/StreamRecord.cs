@@ -32,6 +32,9 @@ public sealed class StreamRecord
     /// <summary>The domain's <see cref="LabelSet"/>.</summary>
     public required string? Labels { get; init; }
 
+    /// <summary>See <see cref="StreamStatus.TraceParent"/>.</summary>
+    public required string? TraceParent { get; init; }
+
     /// <summary>The Idempotency-Key it was started with.</summary>
     public required string? IdempotencyKey { get; init; }
 
@@ -85,6 +88,7 @@ public sealed class StreamRecord
             NotBefore = status.Spec.NotBefore,
             CreatedAt = status.CreatedAt,
             Labels = status.Labels.Text,
+            TraceParent = status.TraceParent,
             IdempotencyKey = idempotencyKey,
         };
         record.Take(status);
@@ -148,6 +152,7 @@ public sealed class StreamRecord
     {
         BootReadyAt = BootReadyAt,
         Labels = new LabelSet(Labels),
+        TraceParent = TraceParent,
         Attempt = Attempt,
         LastError = LastErrorCode is null ? null : new StreamError(LastErrorCode, LastErrorDetail ?? ""),
     };

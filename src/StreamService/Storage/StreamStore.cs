@@ -19,6 +19,7 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         context.Streams.Add(StreamRecord.From(status, idempotencyKey));
+        context.Events.Add(EventRecord.From(status));
         try
         {
             await context.SaveChangesAsync(cancellationToken);
@@ -31,14 +32,24 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
         }
     }
 
-    public async Task UpdateAsync(StreamStatus status, CancellationToken cancellationToken)
+    public Task UpdateAsync(StreamStatus status, CancellationToken cancellationToken) => UpdateAsync([status], cancellationToken);
+
+    /// <summary>Takes over what happened to a stream since it was last on record, events and all.</summary>
+    /// <param name="pictures">The oldest first; the last becomes the record.</param>
+    public async Task UpdateAsync(IReadOnlyList<StreamStatus> pictures, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        // A record that was lost with its database is made again.
-        if (await context.Streams.FindAsync([status.StreamId], cancellationToken) is { } record)
-            record.Take(status);
-        else
-            context.Streams.Add(StreamRecord.From(status, idempotencyKey: null));
+        var record = await context.Streams.FindAsync([pictures[0].StreamId], cancellationToken);
+        foreach (var status in pictures)
+        {
+            if (EventRecord.IsNews(record, status))
+                context.Events.Add(EventRecord.From(status));
+            // A record that was lost with its database is made again.
+            if (record is null)
+                context.Streams.Add(record = StreamRecord.From(status, idempotencyKey: null));
+            else
+                record.Take(status);
+        }
         await context.SaveChangesAsync(cancellationToken);
     }
 

@@ -135,6 +135,9 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     /// <summary>What was asked for; a change counts with the next tick.</summary>
     public AdaptiveLimits Limits { get; set; } = limits;
 
+    /// <summary>Whether the guest's latency, as far as it is known, is over what it is to stay under.</summary>
+    public bool IsOverTarget => _present.Mean > Target();
+
     /// <summary>Takes the counters' present value; returns what is right until the next.</summary>
     /// <param name="io">The guest device's counters.</param>
     /// <param name="work">What the stream has done so far.</param>

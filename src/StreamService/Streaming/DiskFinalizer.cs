@@ -1,4 +1,5 @@
 using StreamService.Hypervisors;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -17,15 +18,24 @@ internal static class DiskFinalizer
     /// <param name="flushed">Called when all that was populated is on stable storage.</param>
     public static async Task FinishAsync(IHypervisor hypervisor, DiskAddress disk, string? @base, DiskExport export, Action flushed, TimeProvider time, CancellationToken cancellationToken)
     {
-        await export.Warm.FlushAsync(cancellationToken);
+        await FlushAsync(hypervisor, export, time, cancellationToken);
         flushed();
         if (!HasArrived(await FindAsync(hypervisor, disk, cancellationToken), @base))
         {
+            using var span = Spans.Begin("stream.drop-link");
             var native = await hypervisor.BeginNativeJobAsync(disk.Domain, disk.Target, @base, bandwidth: 0, cancellationToken);
             await NativeStreaming.RunToEndAsync(native, export.Warm.FlushAsync, _ => null, time, cancellationToken);
         }
-        await export.Warm.FlushAsync(cancellationToken);
+        await FlushAsync(hypervisor, export, time, cancellationToken);
         await CheckArrivedAsync(hypervisor, disk, @base, cancellationToken);
+    }
+
+    private static async Task FlushAsync(IHypervisor hypervisor, DiskExport export, TimeProvider time, CancellationToken cancellationToken)
+    {
+        using var span = Spans.Begin("stream.flush");
+        var begun = time.GetTimestamp();
+        await export.Warm.FlushAsync(cancellationToken);
+        new StreamMeters(hypervisor.Info.Name).Flushed(time.GetElapsedTime(begun));
     }
 
     /// <summary>Whether the disk stands directly on the image that stays, or on none where none does.</summary>

@@ -1,4 +1,5 @@
 using StreamService.Hypervisors;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -8,6 +9,8 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
     /// <summary>Between the first two looks: a guest at work shows in that time, and a quiet one's stream does not lose more.</summary>
     private static readonly TimeSpan FirstTick = TimeSpan.FromMilliseconds(20);
 
+    private readonly StreamMeters _meters = new(disk.Host);
+    private GuestIo? _seen;
     private string? _reason;
     private bool _isQuiet;
 
@@ -57,13 +60,25 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
     {
         try
         {
-            return controller.Observe(await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken), new StreamWork(populator.BytesStreamed, populator.RequestTime));
+            var io = await hypervisor.GetGuestIoAsync(disk.Domain, disk.Target, cancellationToken);
+            var next = controller.Observe(io, new StreamWork(populator.BytesStreamed, populator.RequestTime));
+            Measure(io, controller);
+            return next;
         }
         catch (Exception exception) when (exception is HostUnreachableException or HypervisorException
             or DomainNotFoundException or DomainNotRunningException or DiskNotFoundException)
         {
             return controller.Blind();
         }
+    }
+
+    private void Measure(GuestIo io, AdaptiveController controller)
+    {
+        // Counters that fell belong to another QEMU.
+        if (_seen is { } seen && io.Reads.Count >= seen.Reads.Count && io.Writes.Count >= seen.Writes.Count
+            && io.Reads.Count - seen.Reads.Count + io.Writes.Count - seen.Writes.Count is > 0 and var operations)
+            _meters.GuestFelt((io.Reads.Time - seen.Reads.Time + io.Writes.Time - seen.Writes.Time) / operations, controller.IsOverTarget);
+        _seen = io;
     }
 
     private void Apply(Populator populator, AdaptivePace next, bool isQuiet)

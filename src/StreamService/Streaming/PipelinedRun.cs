@@ -4,6 +4,7 @@ using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
 using StreamService.Qemu.Nbd;
 using StreamService.Streaming.Profiles;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -30,6 +31,7 @@ internal sealed class PipelinedRun(
     /// <summary>How often it looks whether what the guest boots from is there.</summary>
     private static readonly TimeSpan BootLook = TimeSpan.FromMilliseconds(500);
 
+    private readonly StreamMeters _meters = new(disk.Host);
     private readonly GuestWatch _guest = new(hypervisor, disk, pace, time);
     private StreamSpec _spec = spec;
     private Populator? _populator;
@@ -82,7 +84,7 @@ internal sealed class PipelinedRun(
         await using var export = await hypervisor.ExportDiskAsync(disk.Domain, disk.Target, _spec.Offline, cancellationToken);
         await using var connection = await export.ConnectAsync(cancellationToken);
         var chain = (await DiskFinalizer.ChainAsync(hypervisor, disk, cancellationToken)).Select(image => ImageSource.Of(image.Source)).ToList();
-        var populator = _populator = new Populator(connection, export.Warm, pace, time, SourceLimits.InFlight(chain));
+        var populator = _populator = new Populator(connection, export.Warm, pace, time, SourceLimits.InFlight(chain), _meters);
         var hot = await findProfile(chain, cancellationToken) is { } profile ? new HotData(profile) : null;
 
         using var whilePopulating = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -106,6 +108,7 @@ internal sealed class PipelinedRun(
 
         await finalizing();
         WaitFor("the last flush, and the end of the backing link");
+        using var span = Spans.Begin("stream.finalize");
         await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), time, cancellationToken);
     }
 
@@ -182,6 +185,7 @@ internal sealed class PipelinedRun(
     private async Task<AllocationMap> ReadMapAsync(DiskExport export, CancellationToken cancellationToken)
     {
         WaitFor("the disk's allocation map");
+        using var span = Spans.Begin("stream.map");
         return await AllocationMap.ReadAsync(export.Warm, 0, export.Size, cancellationToken);
     }
 
@@ -199,9 +203,11 @@ internal sealed class PipelinedRun(
     private async Task FlushAtCheckpointsAsync(NbdClient warm, CancellationToken cancellationToken)
     {
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100), time);
+        using var batches = new BatchSpans(() => BytesStreamed);
         var lastFlush = time.GetTimestamp();
         try
         {
+            batches.Next();
             while (await timer.WaitForNextTickAsync(cancellationToken))
             {
                 var unflushed = BytesStreamed - BytesDurable;
@@ -210,6 +216,8 @@ internal sealed class PipelinedRun(
                     lastFlush = time.GetTimestamp();
                 else if (unflushed >= due || time.GetElapsedTime(lastFlush) >= options.CheckpointInterval)
                 {
+                    // What comes in while it flushes belongs to the next batch.
+                    batches.Next();
                     await FlushAsync(warm, cancellationToken);
                     lastFlush = time.GetTimestamp();
                 }
@@ -238,7 +246,10 @@ internal sealed class PipelinedRun(
     {
         // Only what was in when the flush began is safe when it ends.
         var streamed = BytesStreamed;
+        using var span = Spans.Begin("stream.flush");
+        var begun = time.GetTimestamp();
         await warm.FlushAsync(cancellationToken);
+        _meters.Flushed(time.GetElapsedTime(begun));
         Interlocked.Exchange(ref _bytesDurable, streamed);
     }
 }

@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using StreamService.Qemu.Disks;
 using StreamService.Qemu.Nbd;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -11,7 +12,8 @@ namespace StreamService.Streaming;
 /// </summary>
 /// <remarks>One populator serves one connection. Its counters may be read from any thread at any time.</remarks>
 /// <param name="mostInFlight">Whatever the window allows; see <see cref="SourceLimits"/>.</param>
-internal sealed class Populator(NbdClient connection, NbdClient mapConnection, StreamPace throttle, TimeProvider time, int mostInFlight = int.MaxValue)
+/// <param name="meters">Where the time of each request goes; null where nobody wants it.</param>
+internal sealed class Populator(NbdClient connection, NbdClient mapConnection, StreamPace throttle, TimeProvider time, int mostInFlight = int.MaxValue, StreamMeters? meters = null)
 {
     /// <summary>How much of the map is read ahead at once: the guest changes it, so not much.</summary>
     private const long MapAhead = 256L << 20;
@@ -172,6 +174,7 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
             Interlocked.CompareExchange(ref _fault, exception, null);
         }
         var ended = time.GetTimestamp();
+        meters?.Took(time.GetElapsedTime(begun, ended));
         Interlocked.Add(ref _requestTime, ended - begun);
         Interlocked.Exchange(ref _lastCompletion, ended);
         Interlocked.Add(ref _bytesInFlight, -length);

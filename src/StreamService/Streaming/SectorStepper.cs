@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
 using StreamService.Qemu.Nbd;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -76,6 +77,7 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
         var next = map.NextRemaining(end, baseDepth)
             ?? await FindRemainingAsync(nbd, map.Offset + map.Length, size, baseDepth, cancellationToken)
             ?? await FindRemainingAsync(nbd, 0, begin, baseDepth, cancellationToken);
+        new StreamMeters(disk.Host).Stepped(populated);
         lock (session)
             session.Populated += populated;
         return new StepResult(next ?? size, size, populated, Remaining: next is not null);

@@ -12,13 +12,21 @@ internal static class StreamFaults
     /// <summary>The code of a fault that more space mends.</summary>
     private const string InsufficientStorage = "insufficient-storage";
 
+    private const string HostUnreachable = "host-unreachable", DomainNotRunning = "domain-not-running", HypervisorError = "hypervisor-error";
+
+    /// <summary>The codes of faults that are waited out.</summary>
+    public static IReadOnlyList<string> PassingCodes { get; } = [InsufficientStorage, HostUnreachable, DomainNotRunning, HypervisorError];
+
+    /// <summary>What a stream waits for that waits without a fault: an answer.</summary>
+    public const string Stalled = "stalled";
+
     /// <summary>A fault that is waited out, as callers see it.</summary>
     public static StreamError Passing(Exception fault) => new(fault switch
     {
         InsufficientSpaceException or NbdCommandException { Error: NbdError.ENOSPC } => InsufficientStorage,
-        HostUnreachableException => "host-unreachable",
-        DomainNotRunningException => "domain-not-running",
-        _ => "hypervisor-error",
+        HostUnreachableException => HostUnreachable,
+        DomainNotRunningException => DomainNotRunning,
+        _ => HypervisorError,
     }, Describe(fault));
 
     /// <summary>The error that the stream ends with; null for a fault that a retry may mend.</summary>
@@ -28,7 +36,7 @@ internal static class StreamFaults
         DiskNotFoundException => new("disk-not-found", fault.Message),
         BaseLostException => new("base-not-in-chain", fault.Message),
         InsufficientSpaceException or NbdCommandException { Error: NbdError.ENOSPC } when onError == StreamOnError.Report => new(InsufficientStorage, Describe(fault)),
-        NbdCommandException or HypervisorException when onError == StreamOnError.Report => new("hypervisor-error", Describe(fault)),
+        NbdCommandException or HypervisorException when onError == StreamOnError.Report => new(HypervisorError, Describe(fault)),
         NbdException or HypervisorException or HostUnreachableException or DomainNotRunningException or InsufficientSpaceException => null,
         _ => new(InternalError, $"{fault.GetType().Name}: {fault.Message}"),
     };

@@ -2,6 +2,7 @@ using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Storage;
 using StreamService.Streaming.Profiles;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -27,6 +28,9 @@ namespace StreamService.Streaming;
 /// </remarks>
 public sealed class StreamJob
 {
+    /// <summary>While the database is away, so many of the last states are kept for it.</summary>
+    private const int MostUnrecorded = 100;
+
     /// <summary>How often progress that no state change carries is put on record.</summary>
     private static readonly TimeSpan RecordEvery = TimeSpan.FromSeconds(1);
 
@@ -42,6 +46,8 @@ public sealed class StreamJob
     private readonly StreamPace _pace;
     private readonly int _clusterSize;
     private readonly RateMeter _rate;
+    private readonly StreamMeters _meters;
+    private readonly List<StreamStatus> _entered = [];
 
     private StreamStatus _status;
     private StreamTicket? _ticket;
@@ -77,6 +83,7 @@ public sealed class StreamJob
         _clusterSize = clusterSize;
         _pace = new StreamPace(new SectorThrottle(status.Spec.Bandwidth, clusterSize, time));
         _rate = new RateMeter(time);
+        _meters = new StreamMeters(status.Disk.Host);
         _pauseAsked = status.State == StreamState.Paused;
         _streamedBefore = status.BytesStreamed;
         _durableBefore = status.BytesDurable;
@@ -137,6 +144,7 @@ public sealed class StreamJob
             ["Domain"] = Status.DomainName,
             ["Target"] = Status.Disk.Target,
         });
+        using var span = Spans.BeginJob(Status);
         using var wakeAtStop = stopping.Register(_mailbox.Wake);
         try
         {
@@ -180,6 +188,9 @@ public sealed class StreamJob
         }
         finally
         {
+            span?.SetTag("streamservice.state", Status.State).SetTag("streamservice.bytes", Status.BytesStreamed);
+            if (Status.Error is { } error)
+                span.Fail(error.Detail);
             // Whoever still asks something is answered with the last snapshot.
             _mailbox.Close();
             await _mailbox.ServeAsync();
@@ -245,6 +256,7 @@ public sealed class StreamJob
     /// <summary>One run, attended to from beginning to end. Returns what ended it early; null for its success or a request.</summary>
     private async Task<Exception?> RunOnceAsync(CancellationTokenSource stop, CancellationToken stopping)
     {
+        using var span = Spans.Begin("stream.run")?.SetTag("streamservice.engine", _status.Engine);
         _remainingExpected = _status.BytesRemaining;
         _stalledIn = null;
         if (_status.NextAttemptAt is not null)
@@ -279,6 +291,7 @@ public sealed class StreamJob
         }
         catch (Exception exception)
         {
+            span.Fail(StreamFaults.Describe(exception));
             Settle();
             return exception;
         }
@@ -366,9 +379,11 @@ public sealed class StreamJob
             await EnterAsync(StreamState.Failed, error: error);
             return;
         }
+        var passing = StreamFaults.Passing(fault);
+        _meters.Retried(passing.Code);
         var delay = _options.RetryDelayAfter(attempt);
         await EnterAsync(StreamState.Waiting, $"{StreamFaults.Describe(fault)} Attempt {attempt} failed; the next in {delay.TotalSeconds:0.#} s.",
-            also: status => status with { Attempt = attempt, NextAttemptAt = _time.GetUtcNow() + delay, LastError = StreamFaults.Passing(fault) });
+            also: status => status with { Attempt = attempt, NextAttemptAt = _time.GetUtcNow() + delay, LastError = passing });
         await WaitAsync(delay, stopping);
     }
 
@@ -420,9 +435,14 @@ public sealed class StreamJob
             return;
         next = Stamp(next);
         // On record first: a state that somebody saw must not be forgotten by a crash.
+        if (_entered.Count == MostUnrecorded)
+            _entered.RemoveAt(0);
+        _entered.Add(next);
         await RecordAsync(next);
         StreamLog.StateEntered(_logger, state, reason ?? error?.Detail);
-        Volatile.Write(ref _status, next);
+        if (state != _status.State)
+            _meters.Entered(state);
+        Show(next);
         _publish(next, true);
         Interlocked.Exchange(ref _settled, NewSettled()).TrySetResult();
     }
@@ -430,8 +450,14 @@ public sealed class StreamJob
     private void Publish(StreamStatus next, bool stateChanged)
     {
         next = Stamp(next);
-        Volatile.Write(ref _status, next);
+        Show(next);
         _publish(next, stateChanged);
+    }
+
+    private void Show(StreamStatus next)
+    {
+        _meters.WentOn(next.BytesStreamed - _status.BytesStreamed, next.BytesDurable - _status.BytesDurable);
+        Volatile.Write(ref _status, next);
     }
 
     private StreamStatus Stamp(StreamStatus next) => next with { Generation = _status.Generation + 1, UpdatedAt = _time.GetUtcNow() };
@@ -458,7 +484,7 @@ public sealed class StreamJob
         var final = WithProgress(_status);
         (_streamedBefore, _durableBefore) = (final.BytesStreamed, final.BytesDurable);
         _run = null;
-        Volatile.Write(ref _status, final);
+        Show(final);
     }
 
     /// <summary>
@@ -477,13 +503,15 @@ public sealed class StreamJob
         _recordedAt = _time.GetTimestamp();
         try
         {
-            await _store.UpdateAsync(status, CancellationToken.None);
+            await _store.UpdateAsync([.. _entered, status], CancellationToken.None);
+            _entered.Clear();
             _isRecorded = true;
         }
         catch (Exception exception)
         {
             // The image itself holds the progress: a database that is away must not stop a stream.
             StreamLog.RecordFailed(_logger, exception.GetBaseException().Message);
+            StreamMeters.RecordFailed();
             _isRecorded = false;
         }
     }

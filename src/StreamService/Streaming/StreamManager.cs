@@ -5,6 +5,7 @@ using StreamService.Configuration;
 using StreamService.Hypervisors;
 using StreamService.Storage;
 using StreamService.Streaming.Profiles;
+using StreamService.Telemetry;
 
 namespace StreamService.Streaming;
 
@@ -42,6 +43,7 @@ public sealed class StreamManager(
     public async Task<StreamStatus> StartAsync(IHypervisor hypervisor, DomainInfo domain, DiskInfo disk, StreamSpec spec, string? idempotencyKey, CancellationToken cancellationToken)
     {
         var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
+        using var span = Spans.Begin("stream.start")?.Of(address);
         if (idempotencyKey is not null && await store.FindByIdempotencyKeyAsync(idempotencyKey, cancellationToken) is { } begun)
             return await FindAsync(begun, cancellationToken);
 
@@ -58,6 +60,7 @@ public sealed class StreamManager(
             CreatedAt: now, StartedAt: null, UpdatedAt: now, FinishedAt: null, generation + 1)
         {
             Labels = LabelSet.Of(domain.Labels),
+            TraceParent = span?.Id,
         };
         var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, hypervisor);
         if (!TryActivate(address, job))
@@ -71,6 +74,7 @@ public sealed class StreamManager(
             _active.TryRemove(KeyValuePair.Create(address, job));
             throw;
         }
+        new StreamMeters(address.Host).Entered(status.State);
         Publish(status, stateChanged: true);
         _started.Writer.TryWrite(job);
         return status;
@@ -171,6 +175,7 @@ public sealed class StreamManager(
                 {
                     State = StreamState.Failed,
                     Error = new StreamError("host-not-found", $"Host '{status.Disk.Host}' is not configured any more."),
+                    UpdatedAt = time.GetUtcNow(),
                     FinishedAt = time.GetUtcNow(),
                 }, cancellationToken);
                 continue;

@@ -191,7 +191,11 @@ public sealed record StreamStatus(
     public DateTimeOffset? BootReadyAt { get; init; }
 
     /// <summary>The domain's labels when the stream was begun: callers that are limited to some see no others.</summary>
+    [JsonIgnore]
     public LabelSet Labels { get; init; }
+
+    /// <summary>The span of the request that began it, as W3C's traceparent; null where nobody traces.</summary>
+    public string? TraceParent { get; init; }
 
     /// <summary>Attempts in a row that failed; 0 while all goes well.</summary>
     public int Attempt { get; init; }

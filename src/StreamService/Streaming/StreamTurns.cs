@@ -24,6 +24,16 @@ public sealed class StreamTurns(StreamCaps caps)
     private readonly SortedSet<StreamTicket> _line = new(StreamTicket.InOrder);
     private long _sequence;
 
+    /// <summary>How many are in line.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_lock)
+                return _line.Count;
+        }
+    }
+
     /// <summary>Takes a place in line, or begins at once where there is room.</summary>
     /// <param name="createdAt">Of two of the same priority the older one goes first.</param>
     /// <param name="moved">Called when the ticket's turn has come or its place or reason is another. Must not block.</param>

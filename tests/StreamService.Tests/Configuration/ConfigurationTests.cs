@@ -67,6 +67,50 @@ public sealed class ConfigurationTests
         Assert.StartsWith($"StreamService:Auth:{named} ", Assert.Single(Faults([.. all])), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Name", "")]
+    [InlineData("Url", "ftp://receiver.example")]
+    [InlineData("Url", "/events")]
+    [InlineData("Url", "https://user:hunter2@receiver.example/")]
+    [InlineData("Secret", "hunter2")]
+    [InlineData("Secret", "whsec_hunter2")]
+    [InlineData("Secret", "whsec_aHVudGVyMg==")]
+    [InlineData("Types:0", "io.streamservice.everything")]
+    [InlineData("Timeout", "00:00:00")]
+    [InlineData("RetryDelay", "-00:00:01")]
+    [InlineData("RetryDelayLimit", "2.00:00:00")]
+    [InlineData("GiveUpAfter", "400.00:00:00")]
+    public void Fault_of_a_webhook_names_its_setting_and_tells_no_secret(string named, string value)
+    {
+        var settings = Webhook(0);
+        settings[$"StreamService:Webhooks:0:{named}"] = value;
+        var fault = Assert.Single(Faults([.. settings.Select(setting => (setting.Key, setting.Value))]));
+        Assert.StartsWith($"StreamService:Webhooks:0:{named} ", fault, StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", fault, StringComparison.Ordinal);
+        Assert.DoesNotContain("aHVudGVyMg", fault, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Webhooks_have_names_of_their_own_and_events_a_bound()
+    {
+        Assert.Empty(Faults([.. Webhook(0).Select(setting => (setting.Key, setting.Value))]));
+        Assert.Equal(
+            ["StreamService:Events:KeepAtMost", "StreamService:Events:KeepFor", "StreamService:Traces:Endpoint", "StreamService:Webhooks:1:Name"],
+            Faults([
+                .. Webhook(0).Concat(Webhook(1)).Select(setting => (setting.Key, setting.Value)),
+                ("StreamService:Events:KeepFor", "00:00:01"),
+                ("StreamService:Events:KeepAtMost", "1"),
+                ("StreamService:Traces:Endpoint", "collector:4317"),
+            ]).Select(fault => fault.Split(' ')[0]).Order(StringComparer.Ordinal));
+    }
+
+    private static Dictionary<string, string> Webhook(int index) => new()
+    {
+        [$"StreamService:Webhooks:{index}:Name"] = "audit",
+        [$"StreamService:Webhooks:{index}:Url"] = "https://receiver.example/events?token=a",
+        [$"StreamService:Webhooks:{index}:Secret"] = "whsec_" + Convert.ToBase64String(new byte[32]),
+    };
+
     [Fact]
     public void Password_in_a_hosts_address_is_refused_without_being_told()
     {

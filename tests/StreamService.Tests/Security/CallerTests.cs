@@ -78,6 +78,19 @@ public sealed class CallerTests
     }
 
     [Fact]
+    public async Task Who_is_limited_gets_no_figures_of_all_hosts()
+    {
+        await using var service = GuardedService.WithKeys(Scopes.StreamsRead);
+        service.AddKey(1, "ci", Scopes.StreamsRead);
+        service.Settings["StreamService:Auth:ApiKeys:1:Labels:0"] = "web";
+
+        using var refused = await service.CreateClient("ci").GetAsync("/metrics", Token);
+        Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
+        Assert.Equal("This call tells of all hosts and domains; 'ci' is limited to some.", (await refused.Content.ReadFromJsonAsync<JsonElement>(Token)).GetProperty("detail").GetString());
+        Assert.Contains("streamservice_queue_length", await service.CreateClient(Scopes.StreamsRead).GetStringAsync("/metrics", Token), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Budgets_of_what_the_caller_does_not_see_are_not_there()
     {
         await using var service = GuardedService.WithKeys();

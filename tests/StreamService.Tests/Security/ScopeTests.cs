@@ -27,6 +27,7 @@ public sealed class ScopeTests : IAsyncLifetime
         ["GET /domains/{id}/disks/{path}/status"] = Scopes.StreamsRead,
         ["GET /streams"] = Scopes.StreamsRead,
         ["GET /streams/{streamId}"] = Scopes.StreamsRead,
+        ["GET /streams/{streamId}/events"] = Scopes.StreamsRead,
         ["GET /images"] = Scopes.StreamsRead,
         ["GET /images/{repository}/{name}"] = Scopes.StreamsRead,
         ["GET /images/{repository}/{name}/profile"] = Scopes.StreamsRead,
@@ -46,6 +47,7 @@ public sealed class ScopeTests : IAsyncLifetime
         // Beside the document.
         ["POST /hubs/streams/negotiate"] = Scopes.StreamsRead,
         ["GET /hubs/streams"] = Scopes.StreamsRead,
+        ["GET /metrics"] = Scopes.StreamsRead,
         ["GET /healthz"] = null,
         ["GET /readyz"] = null,
         ["GET /openapi/v1.json"] = null,

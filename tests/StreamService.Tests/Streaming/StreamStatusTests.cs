@@ -34,7 +34,7 @@ public sealed class StreamStatusTests
     [Fact]
     public void Record_keeps_all_but_the_rate()
     {
-        var status = Status(StreamState.Failed) with { Attempt = 3, LastError = new StreamError("host-unreachable", "away") };
+        var status = Status(StreamState.Failed) with { TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Attempt = 3, LastError = new StreamError("host-unreachable", "away") };
         Assert.Equal(status with { BytesPerSecond = 0 }, StreamRecord.From(status, "key").ToStatus());
         var plain = status with { Spec = status.Spec with { Base = null }, Error = null, Reason = null, BytesRemaining = null, StartedAt = null };
         Assert.Equal(plain with { BytesPerSecond = 0 }, StreamRecord.From(plain, null).ToStatus());

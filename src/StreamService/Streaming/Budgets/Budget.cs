@@ -1,3 +1,5 @@
+using StreamService.Telemetry;
+
 namespace StreamService.Streaming.Budgets;
 
 /// <summary>One budget at work: its members' requests wait in a <see cref="FairQueue"/>, a timer lets them go.</summary>
@@ -14,6 +16,7 @@ internal sealed class Budget : IDisposable
 
     private static readonly TimeSpan LongestWait = TimeSpan.FromDays(1);
 
+    private readonly BudgetMeters _meters;
     private readonly TimeProvider _time;
     private readonly Lock _lock = new();
     private readonly FairQueue _queue;
@@ -25,6 +28,7 @@ internal sealed class Budget : IDisposable
 
     public Budget(BudgetDefinition definition, TimeProvider time)
     {
+        _meters = new BudgetMeters(definition.Name);
         _time = time;
         Definition = definition;
         _queue = new FairQueue(definition.PaceAt(time.GetUtcNow()), time);
@@ -164,7 +168,8 @@ internal sealed class Budget : IDisposable
                 _timer.Change(wait < ShortestWait ? ShortestWait : wait > LongestWait ? LongestWait : wait, Timeout.InfiniteTimeSpan);
         }
         foreach (var request in granted)
-            request.Granted.TrySetResult();
+            if (request.Granted.TrySetResult())
+                _meters.Grant(request.Bytes);
     }
 }
 
