@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Net.Http.Json;
 using System.Text.Json;
@@ -21,45 +20,15 @@ internal static class DaemonsBenchmark
 
     public static async Task RunAsync(BenchOptions options)
     {
-        var folder = Path.Combine(Environment.GetEnvironmentVariable("TMPDIR") ?? "/var/tmp", $"ssd-{Environment.ProcessId}");
-        Directory.CreateDirectory(folder);
-        var daemons = new List<Process>();
-        try
-        {
-            var image = Path.Combine(folder, "base.raw");
-            await NumberedSectors.WriteAsync(image, options.Size, salt: 1, (0, options.Size));
-            for (var i = 0; i < options.Count; i++)
-                daemons.Add(await StartDaemonAsync(folder, image, i, options.Size));
-            await MeasureAsync(folder, options);
-        }
-        finally
-        {
-            foreach (var daemon in daemons)
-            {
-                daemon.Kill();
-                await daemon.WaitForExitAsync();
-                daemon.Dispose();
-            }
-            Directory.Delete(folder, recursive: true);
-        }
-    }
-
-    private static async Task MeasureAsync(string folder, BenchOptions options)
-    {
-        await using var service = await ServiceProcess.StartAsync(new()
-        {
-            ["StreamService__Hosts__0__Name"] = "daemons",
-            ["StreamService__Hosts__0__Uri"] = $"qmp+unix://{folder}/*.sock",
-            ["StreamService__Hosts__1__Name"] = "none",
-            ["StreamService__Hosts__1__Uri"] = "qmp+unix:///nonexistent/*.sock",
-        });
+        await using var daemons = await StorageDaemons.StartAsync(options.Count, options.Size);
+        await using var service = await daemons.StartServiceAsync();
         using var http = new HttpClient { BaseAddress = service.Address, Timeout = TimeSpan.FromMinutes(5) };
         var process = new ProcessFigures(service.ProcessId);
         await Shell.WaitForAsync("all daemons to be known", async () => await CountAsync(http, "/domains?limit=1000") >= options.Count, TimeSpan.FromMinutes(2));
         await Task.Delay(Settle);
         var idle = process.Memory;
 
-        var urls = Enumerable.Range(0, options.Count).Select(i => $"/domains/{Name(i)}/disks/vda").ToList();
+        var urls = daemons.Names.Select(name => $"/domains/{name}/disks/vda").ToList();
         foreach (var url in urls)
             using (var answer = await http.PostAsJsonAsync($"{url}/stream", new { mode = "full", bandwidth = Pace, policy = "fixed" }))
                 if (!answer.IsSuccessStatusCode)
@@ -89,18 +58,6 @@ internal static class DaemonsBenchmark
             (await http.DeleteAsync($"{url}/stream")).Dispose();
     }
 
-    private static async Task<Process> StartDaemonAsync(string folder, string image, int number, long size)
-    {
-        var overlay = Path.Combine(folder, $"{Name(number)}.qcow2");
-        var socket = Path.Combine(folder, $"{Name(number)}.sock");
-        await Shell.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", overlay, size.ToString(CultureInfo.InvariantCulture));
-        return Process.Start(new ProcessStartInfo("qemu-storage-daemon",
-        [
-            "--blockdev", $"driver=qcow2,node-name=vda,file.driver=file,file.filename={overlay}",
-            "--chardev", $"socket,id=m,path={socket},server=on,wait=off", "--monitor", "chardev=m",
-        ]))!;
-    }
-
     private static async Task<int> CountAsync(HttpClient http, string url) =>
         (await http.GetFromJsonAsync<JsonElement>(url)).GetProperty("items").EnumerateArray().Count(domain => domain.GetProperty("state").GetString() == "running");
 
@@ -110,8 +67,6 @@ internal static class DaemonsBenchmark
         var status = await http.GetFromJsonAsync<JsonElement>($"{url}/status");
         return (status.GetProperty("bytesStreamed").GetInt64(), status.GetProperty("updatedAt").GetDateTimeOffset());
     }
-
-    private static string Name(int number) => string.Create(CultureInfo.InvariantCulture, $"d{number}");
 
     private static string Text(double number, string format) => number.ToString(format, CultureInfo.InvariantCulture);
 }

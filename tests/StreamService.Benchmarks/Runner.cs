@@ -5,6 +5,12 @@ if (args is [] or ["--help" or "-h"])
     Console.WriteLine(BenchOptions.Usage);
     return args is [] ? 2 : 0;
 }
+// The other end of the hub benchmark, which starts it.
+if (args is ["hub-clients", .. var more])
+{
+    await HubClients.RunAsync(more);
+    return 0;
+}
 BenchOptions options;
 try
 {
@@ -18,12 +24,13 @@ catch (FormatException fault)
 if (options.What == "soak")
     return await Soak.RunAsync(options) ? 0 : 1;
 // These bring their own host.
-if (options.What is "impact" or "fairness" or "daemons" or "deploy" or "migrate")
+if (options.What is "impact" or "fairness" or "daemons" or "hub" or "deploy" or "migrate")
 {
     await (options.What switch
     {
         "impact" => GuestImpactBenchmark.RunAsync(options),
         "fairness" => FairnessBenchmark.RunAsync(options),
+        "hub" => HubBenchmark.RunAsync(options),
         "deploy" => DeploymentBenchmark.RunAsync(options),
         "migrate" => MigrationBenchmark.RunAsync(options),
         _ => DaemonsBenchmark.RunAsync(options),

@@ -44,6 +44,7 @@ internal static class OpenApi
         });
         options.OperationFilter<IdempotencyKeyHeader>();
         options.OperationFilter<ScopesAndLimits>();
+        options.OperationFilter<ApiExamples>();
         options.SchemaFilter<NullableReferences>();
     }
 

@@ -99,6 +99,12 @@ public sealed class StreamingOptions
     /// <summary>Progress messages a second and stream, 1 to 4.</summary>
     public int ProgressPerSecond { get; set; } = 4;
 
+    /// <summary>
+    /// Progress messages a second over all connections of the hub; where more would be due each stream's come less often. Changes of
+    /// state are not counted, and never wait.
+    /// </summary>
+    public int ProgressMessagesPerSecond { get; set; } = 20_000;
+
     /// <summary>A source that has answered nothing for so long makes the stream <c>waiting</c>.</summary>
     public TimeSpan StalledAfter { get; set; } = TimeSpan.FromSeconds(10);
 
@@ -186,6 +192,8 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
             yield return $"StreamService:Streaming:CheckpointBytes is {streaming.CheckpointBytes}, not positive.";
         if (streaming.ProgressPerSecond is < 1 or > 4)
             yield return $"StreamService:Streaming:ProgressPerSecond is {streaming.ProgressPerSecond}, not 1 to 4.";
+        if (streaming.ProgressMessagesPerSecond < 1)
+            yield return $"StreamService:Streaming:ProgressMessagesPerSecond is {streaming.ProgressMessagesPerSecond}, not 1 or more.";
         foreach (var (member, value) in new[]
         {
             (nameof(streaming.CheckpointInterval), streaming.CheckpointInterval),

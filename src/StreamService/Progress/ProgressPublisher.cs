@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Options;
@@ -10,100 +9,140 @@ namespace StreamService.Progress;
 
 /// <summary>
 /// Carries pictures from the stream jobs and migrations to the hub: changes of state at once, progress at most so often a second
-/// for each, and of progress that comes faster the latest.
+/// for each, and of progress that comes faster the latest. Where many connections watch many streams, progress as a whole is kept
+/// within bounds: each stream's comes less often then, in turn, and changes of state as soon as ever.
 /// </summary>
 public sealed class ProgressPublisher(
     StreamManager streams,
     MigrationManager migrations,
-    IHubContext<StreamHub, IStreamClient> hub,
     Subscribers subscribers,
     IOptions<StreamServiceOptions> options,
+    IOptions<JsonHubProtocolOptions> protocol,
     TimeProvider time) : BackgroundService
 {
-    private readonly Channel<Picture> _pictures = Channel.CreateUnbounded<Picture>(new() { SingleReader = true });
-    private readonly ConcurrentDictionary<Guid, Pace> _paces = new();
+    /// <summary>Looks for progress that is due so often in the time between two messages of a stream.</summary>
+    private const int TicksPerInterval = 5;
 
-    /// <summary>A picture on its way.</summary>
-    /// <param name="Of">The stream's or migration's id.</param>
-    /// <param name="AtOnce">It is more than progress.</param>
-    /// <param name="Last">None follows.</param>
-    private sealed record Picture(Guid Of, bool AtOnce, bool Last, Func<Task> SendAsync);
+    private readonly Channel<Func<int>> _changes = Channel.CreateUnbounded<Func<int>>();
+    private readonly Lock _lock = new();
+
+    /// <summary>Held while pictures are handed on: none overtakes one from before it.</summary>
+    private readonly Lock _posting = new();
+
+    /// <summary>Of each stream or migration that is not over, when its progress was sent last, and what waits to be.</summary>
+    private readonly Dictionary<Guid, Pace> _paces = [];
 
     private sealed class Pace
     {
         public long? SentAt { get; set; }
-        public Picture? Held { get; set; }
+
+        /// <summary>Sends the latest; null where nothing waits.</summary>
+        public Func<int>? Held { get; set; }
     }
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
-        streams.Published += (status, stateChanged) => _pictures.Writer.TryWrite(new Picture(status.StreamId, stateChanged, status.IsFinal, () =>
+        var json = protocol.Value.PayloadSerializerOptions;
+        streams.Published += (status, stateChanged) => Take(status.StreamId, stateChanged, status.IsFinal, () => subscribers.Post(status, () =>
         {
-            var clients = hub.Clients.Clients(subscribers.For(status));
-            var view = StreamStatusView.From(status);
-            return stateChanged ? clients.StreamStateChanged(view) : clients.StreamProgress(view);
+            var written = WrittenJson.Of(StreamStatusView.From(status), json);
+            return new HubPicture(status.StreamId, stateChanged, client => stateChanged ? client.StreamStateChanged(written) : client.StreamProgress(written));
         }));
-        migrations.Published += (status, recorded) => _pictures.Writer.TryWrite(new Picture(status.MigrationId, recorded, status.IsFinal, () =>
-            hub.Clients.Clients(subscribers.For(status)).MigrationChanged(MigrationView.From(status))));
+        migrations.Published += (status, recorded) => Take(status.MigrationId, recorded, status.IsFinal, () => subscribers.Post(status, () =>
+        {
+            var written = WrittenJson.Of(MigrationView.From(status), json);
+            return new HubPicture(status.MigrationId, recorded, client => client.MigrationChanged(written));
+        }));
         return base.StartAsync(cancellationToken);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var interval = TimeSpan.FromSeconds(1.0 / options.Value.Streaming.ProgressPerSecond);
         try
         {
-            await Task.WhenAll(SendAsync(interval, stoppingToken), SendHeldAsync(interval, stoppingToken));
+            await Task.WhenAll(PostChangesAsync(stoppingToken), PostProgressAsync(stoppingToken));
         }
         catch (OperationCanceledException)
         {
         }
     }
 
-    private async Task SendAsync(TimeSpan interval, CancellationToken cancellationToken)
+    /// <param name="last">None follows.</param>
+    private void Take(Guid of, bool atOnce, bool last, Func<int> post)
     {
-        await foreach (var picture in _pictures.Reader.ReadAllAsync(cancellationToken))
+        lock (_lock)
         {
-            if (picture.AtOnce)
+            if (!atOnce)
             {
-                if (picture.Last)
-                    _paces.TryRemove(picture.Of, out _);
-                else if (_paces.TryGetValue(picture.Of, out var superseded))
-                    lock (superseded)
-                        superseded.Held = null;
-                await picture.SendAsync();
-                continue;
+                if (!_paces.TryGetValue(of, out var pace))
+                    _paces[of] = pace = new Pace();
+                pace.Held = post;
+                return;
             }
-            var pace = _paces.GetOrAdd(picture.Of, _ => new Pace());
-            lock (pace)
-            {
-                if (pace.SentAt is { } sent && time.GetElapsedTime(sent) < interval)
-                {
-                    pace.Held = picture;
-                    continue;
-                }
-                pace.SentAt = time.GetTimestamp();
-                pace.Held = null;
-            }
-            await picture.SendAsync();
+            // Progress from before it is out of date.
+            if (last)
+                _paces.Remove(of);
+            else if (_paces.TryGetValue(of, out var superseded))
+                superseded.Held = null;
+            _changes.Writer.TryWrite(post);
         }
     }
 
-    private async Task SendHeldAsync(TimeSpan interval, CancellationToken cancellationToken)
+    private async Task PostChangesAsync(CancellationToken cancellationToken)
     {
-        using var timer = new PeriodicTimer(interval / 5, time);
+        while (await _changes.Reader.WaitToReadAsync(cancellationToken))
+            lock (_posting)
+                PostChanges();
+    }
+
+    private void PostChanges()
+    {
+        while (_changes.Reader.TryRead(out var post))
+            post();
+    }
+
+    private async Task PostProgressAsync(CancellationToken cancellationToken)
+    {
+        var interval = TimeSpan.FromSeconds(1.0 / options.Value.Streaming.ProgressPerSecond);
+        var perTick = options.Value.Streaming.ProgressMessagesPerSecond * interval.TotalSeconds / TicksPerInterval;
+        var allowed = 0.0;
+        using var timer = new PeriodicTimer(interval / TicksPerInterval, time);
         while (await timer.WaitForNextTickAsync(cancellationToken))
-            foreach (var pace in _paces.Values)
+        {
+            // A picture that many want is sent where anything is allowed, and paid for by the ticks after it.
+            allowed = Math.Min(allowed + perTick, perTick * TicksPerInterval);
+            foreach (var pace in Due(interval))
             {
-                Picture? due = null;
-                lock (pace)
-                    if (pace.Held is not null && pace.SentAt is { } sent && time.GetElapsedTime(sent) >= interval)
-                    {
-                        (due, pace.Held) = (pace.Held, null);
-                        pace.SentAt = time.GetTimestamp();
-                    }
-                if (due is not null)
-                    await due.SendAsync();
+                if (allowed <= 0)
+                    break;
+                lock (_posting)
+                {
+                    PostChanges();
+                    if (Start(pace) is { } post)
+                        allowed -= post();
+                }
             }
+        }
+    }
+
+    /// <summary>What waits and is due, those first that have waited longest.</summary>
+    private List<Pace> Due(TimeSpan interval)
+    {
+        lock (_lock)
+            return [.. _paces.Values
+                .Where(pace => pace.Held is not null && (pace.SentAt is not { } sent || time.GetElapsedTime(sent) >= interval))
+                .OrderBy(pace => pace.SentAt ?? long.MinValue)];
+    }
+
+    private Func<int>? Start(Pace pace)
+    {
+        lock (_lock)
+        {
+            if (pace.Held is not { } post)
+                return null;
+            pace.SentAt = time.GetTimestamp();
+            pace.Held = null;
+            return post;
+        }
     }
 }

@@ -10,13 +10,16 @@ namespace StreamService.Progress;
 public interface IStreamClient
 {
     /// <summary>Progress, at most four times a second and stream.</summary>
-    Task StreamProgress(StreamStatusView status);
+    /// <param name="status">A <see cref="StreamStatusView"/>.</param>
+    Task StreamProgress(WrittenJson status);
 
     /// <summary>A stream entered a new state. Comes at once.</summary>
-    Task StreamStateChanged(StreamStatusView status);
+    /// <param name="status">A <see cref="StreamStatusView"/>.</param>
+    Task StreamStateChanged(WrittenJson status);
 
     /// <summary>A migration changed: its state and steps at once, its progress at most four times a second.</summary>
-    Task MigrationChanged(MigrationView migration);
+    /// <param name="migration">A <see cref="MigrationView"/>.</param>
+    Task MigrationChanged(WrittenJson migration);
 }
 
 /// <summary>Which streams a client wants to hear of; members left out do not restrict.</summary>
@@ -61,7 +64,7 @@ public sealed class StreamHub(StreamManager manager, MigrationManager migrations
         subscription ??= new StreamSubscription();
         // First the subscription, then the snapshot: so nothing is missed between the two.
         var caller = Caller.Of(Context.User!);
-        subscribers.Add(Context.ConnectionId, caller, subscription);
+        subscribers.Add(Context.ConnectionId, caller, Context.Abort, subscription);
         var filter = new StreamFilter(Host: subscription.Host, Domain: Guid.TryParse(subscription.Domain, out var domain) ? domain : null);
         var newest = await ReadNewestAsync(
             (after, count) => manager.ListAsync(filter, after, count, Context.ConnectionAborted),
@@ -78,7 +81,7 @@ public sealed class StreamHub(StreamManager manager, MigrationManager migrations
     {
         subscription ??= new MigrationSubscription();
         var caller = Caller.Of(Context.User!);
-        subscribers.Add(Context.ConnectionId, caller, subscription);
+        subscribers.Add(Context.ConnectionId, caller, Context.Abort, subscription);
         var newest = await ReadNewestAsync(
             (after, count) => migrations.ListAsync(new MigrationFilter(Host: subscription.Host), after, count, Context.ConnectionAborted),
             status => new PagePosition(status.CreatedAt, status.MigrationId),
@@ -102,16 +105,12 @@ public sealed class StreamHub(StreamManager manager, MigrationManager migrations
         return newest;
     }
 
-    /// <summary>Ends all subscriptions of this connection.</summary>
-    public Task Unsubscribe()
-    {
-        subscribers.Remove(Context.ConnectionId);
-        return Task.CompletedTask;
-    }
+    /// <summary>Ends all subscriptions of this connection. What was on its way has been sent when it answers.</summary>
+    public Task Unsubscribe() => subscribers.RemoveAsync(Context.ConnectionId);
 
     public override Task OnDisconnectedAsync(Exception? exception)
     {
-        subscribers.Remove(Context.ConnectionId);
+        _ = subscribers.RemoveAsync(Context.ConnectionId);
         return base.OnDisconnectedAsync(exception);
     }
 }

@@ -1,48 +1,76 @@
-using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using Microsoft.AspNetCore.SignalR;
 using StreamService.Migrations;
 using StreamService.Security;
 using StreamService.Streaming;
 
 namespace StreamService.Progress;
 
-/// <summary>Which connection of the hub wants to hear of which streams and migrations.</summary>
-public sealed class Subscribers
+/// <summary>The connections of the hub that subscribed to something.</summary>
+public sealed class Subscribers(IHubContext<StreamHub, IStreamClient> hub)
 {
-    private readonly ConcurrentDictionary<string, Caller> _callers = new();
-    private readonly ConcurrentDictionary<string, ImmutableHashSet<StreamSubscription>> _streams = new();
-    private readonly ConcurrentDictionary<string, ImmutableHashSet<MigrationSubscription>> _migrations = new();
+    private readonly Lock _lock = new();
+    private ImmutableDictionary<string, Subscriber> _all = ImmutableDictionary<string, Subscriber>.Empty;
 
     /// <summary>How many connections have subscribed to anything.</summary>
-    public int Count => _callers.Count;
+    public int Count => Volatile.Read(ref _all).Count;
 
-    public void Add(string connection, Caller caller, StreamSubscription subscription)
+    /// <summary>A connection wants to hear of streams.</summary>
+    /// <param name="abort">Ends the connection.</param>
+    public void Add(string connection, Caller caller, Action abort, StreamSubscription subscription)
     {
-        _callers[connection] = caller;
-        _streams.AddOrUpdate(connection, _ => [subscription], (_, all) => all.Add(subscription));
+        lock (_lock)
+            Get(connection, caller, abort).Add(subscription);
     }
 
-    public void Add(string connection, Caller caller, MigrationSubscription subscription)
+    /// <summary>A connection wants to hear of migrations.</summary>
+    /// <param name="abort">Ends the connection.</param>
+    public void Add(string connection, Caller caller, Action abort, MigrationSubscription subscription)
     {
-        _callers[connection] = caller;
-        _migrations.AddOrUpdate(connection, _ => [subscription], (_, all) => all.Add(subscription));
+        lock (_lock)
+            Get(connection, caller, abort).Add(subscription);
     }
 
-    public void Remove(string connection)
+    /// <summary>The connection wants to hear of nothing any more. Completes once all that was on its way has been sent.</summary>
+    public Task RemoveAsync(string connection)
     {
-        _streams.TryRemove(connection, out _);
-        _migrations.TryRemove(connection, out _);
-        _callers.TryRemove(connection, out _);
+        lock (_lock)
+        {
+            if (!_all.TryGetValue(connection, out var subscriber))
+                return Task.CompletedTask;
+            _all = _all.Remove(connection);
+            return subscriber.WhenSentAsync();
+        }
     }
 
-    /// <summary>The connections that a stream concerns, each once.</summary>
-    public IReadOnlyList<string> For(StreamStatus status) =>
-        Of(_streams, caller => caller.Sees(status), subscription => subscription.Matches(status));
+    /// <summary>Puts a picture on its way to each connection that wants it; it is made only where one does.</summary>
+    /// <returns>How many do.</returns>
+    internal int Post(StreamStatus status, Func<HubPicture> make) => Post(subscriber => subscriber.Wants(status), make);
 
-    /// <summary>The connections that a migration concerns, each once.</summary>
-    public IReadOnlyList<string> For(MigrationStatus status) =>
-        Of(_migrations, caller => caller.Sees(status), subscription => subscription.Matches(status));
+    /// <inheritdoc cref="Post(StreamStatus, Func{HubPicture})"/>
+    internal int Post(MigrationStatus status, Func<HubPicture> make) => Post(subscriber => subscriber.Wants(status), make);
 
-    private List<string> Of<T>(ConcurrentDictionary<string, ImmutableHashSet<T>> all, Func<Caller, bool> sees, Func<T, bool> matches) =>
-        [.. all.Where(connection => connection.Value.Any(matches) && _callers.TryGetValue(connection.Key, out var caller) && sees(caller)).Select(connection => connection.Key)];
+    private int Post(Func<Subscriber, bool> wants, Func<HubPicture> make)
+    {
+        // Under the lock, so that who unsubscribes knows what is on its way.
+        lock (_lock)
+        {
+            HubPicture? picture = null;
+            var count = 0;
+            foreach (var (_, subscriber) in _all)
+                if (wants(subscriber))
+                {
+                    subscriber.Post(picture ??= make());
+                    count++;
+                }
+            return count;
+        }
+    }
+
+    private Subscriber Get(string connection, Caller caller, Action abort)
+    {
+        if (!_all.TryGetValue(connection, out var subscriber))
+            _all = _all.Add(connection, subscriber = new Subscriber(caller, hub.Clients.Client(connection), abort));
+        return subscriber;
+    }
 }

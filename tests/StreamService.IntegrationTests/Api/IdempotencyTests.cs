@@ -1,7 +1,7 @@
 using System.Net;
-using System.Net.Http.Json;
-using System.Text.Json;
+using StreamService.Client;
 using StreamService.IntegrationTests.Harness;
+using Problem = StreamService.IntegrationTests.Harness.Problem;
 
 namespace StreamService.IntegrationTests.Api;
 
@@ -21,10 +21,11 @@ public sealed class IdempotencyTests(SharedService shared)
 
         await service.WaitForAsync(domain, "progress", status => status.GetProperty("bytesStreamed").GetInt64() > 0);
         Assert.Equal(first, await PostAsync(service, domain, key, Slow));
-        (await service.Http.DeleteAsync(new Uri($"{ServiceProcess.DiskUrl(domain)}/stream", UriKind.Relative))).Dispose();
-        await service.WaitForStateAsync(domain, "cancelled");
+        var disk = service.Client.Disk(domain.Id, "vda");
+        await disk.CancelAsync();
+        await disk.WaitForEndAsync();
         Assert.Equal(first, await PostAsync(service, domain, key, Slow));
-        Assert.Single((await StreamsAsync(service, domain)).EnumerateArray());
+        Assert.Single(await StreamsAsync(service, domain));
     }
 
     [Fact]
@@ -60,7 +61,7 @@ public sealed class IdempotencyTests(SharedService shared)
         var key = Guid.NewGuid().ToString();
         var answers = await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => PostAsync(service, domain, key, Slow)));
         Assert.Equal(HttpStatusCode.Accepted, Assert.Single(answers.Distinct()).Status);
-        Assert.Single((await StreamsAsync(service, domain)).EnumerateArray());
+        Assert.Single(await StreamsAsync(service, domain));
     }
 
     [Fact]
@@ -72,7 +73,7 @@ public sealed class IdempotencyTests(SharedService shared)
         Assert.Single(answers, answer => answer.StatusCode == HttpStatusCode.Accepted);
         foreach (var answer in answers.Where(answer => answer.StatusCode != HttpStatusCode.Accepted))
             await Problem.AssertAsync(answer, 409, "stream-active");
-        Assert.Single((await StreamsAsync(service, domain)).EnumerateArray());
+        Assert.Single(await StreamsAsync(service, domain));
         Array.ForEach(answers, answer => answer.Dispose());
     }
 
@@ -84,6 +85,6 @@ public sealed class IdempotencyTests(SharedService shared)
         return new Answer(answer.StatusCode, answer.Headers.Location?.OriginalString, answer.Content.Headers.ContentType?.ToString(), await answer.Content.ReadAsStringAsync());
     }
 
-    private static async Task<JsonElement> StreamsAsync(ServiceProcess service, TestDomain domain) =>
-        (await service.Http.GetFromJsonAsync<JsonElement>($"/domains/{domain.Id}/streams")).GetProperty("items");
+    private static async Task<List<StreamStatus>> StreamsAsync(ServiceProcess service, TestDomain domain) =>
+        await service.Client.ListStreamsAsync(new StreamFilter { Domain = domain.Id.ToString() }).ToListAsync();
 }

@@ -36,10 +36,11 @@ internal sealed class MigratingGuest : IAsyncDisposable
     /// <param name="cdrom">Adds <c>sda</c>, a raw image that the guest cannot write.</param>
     /// <param name="shareable">Adds <c>vdc</c>, a raw disk that several domains may share.</param>
     /// <param name="copyOnRead">What the guest reads of vda is populated.</param>
+    /// <param name="name">Default: one of its own.</param>
     public static async Task<MigratingGuest> StartAsync(TwoHosts hosts, int host = 1, string format = "qcow2", long size = 64 << 20, bool backing = false,
-        bool secondDisk = false, bool cdrom = false, bool shareable = false, bool copyOnRead = false)
+        bool secondDisk = false, bool cdrom = false, bool shareable = false, bool copyOnRead = false, string? name = null)
     {
-        var guest = new MigratingGuest(hosts, $"sst-{Environment.ProcessId}-m{Interlocked.Increment(ref _count)}");
+        var guest = new MigratingGuest(hosts, name ?? $"sst-{Environment.ProcessId}-m{Interlocked.Increment(ref _count)}");
         try
         {
             await guest.MakeDiskAsync(host, "vda", format, size, backing, salt: 1);

@@ -20,25 +20,35 @@ internal sealed class OpenApiContract(HttpMessageHandler transport) : Delegating
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         var response = await base.SendAsync(request, cancellationToken);
-        var path = request.RequestUri!.AbsolutePath;
-        if (path == "/" || Undocumented.Any(prefix => path.StartsWith(prefix, StringComparison.Ordinal)) || FindPath(path) is not { } documented)
+        if (IsUndocumented(request.RequestUri!.AbsolutePath))
             return response;
-        // A method that the path does not have is answered 405, which no document lists.
-        if (documented[request.Method.Method.ToLowerInvariant()] is not JsonObject operation)
-            return response;
-        var status = ((int)response.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture);
-        var answer = operation["responses"]![status];
         await response.Content.LoadIntoBufferAsync(cancellationToken);
-        var body = await response.Content.ReadAsStringAsync(cancellationToken);
-        Assert.True(answer is not null, $"{request.Method} {path} answered {status}, which the OpenAPI document does not list: {body}");
-        var mediaType = response.Content.Headers.ContentType?.MediaType ?? "";
-        if (answer["content"] is not JsonObject content)
-            return response;
-        Assert.True(content[mediaType] is not null, $"{request.Method} {path} answered {status} as {mediaType}, which the OpenAPI document does not list.");
-        var faults = (await SchemaAsync(content[mediaType]!["schema"]!)).Validate(body);
-        Assert.True(faults.Count == 0, $"{request.Method} {path} answered {status} {body}, which is not what the OpenAPI document says: {string.Join("; ", faults)}");
+        await AssertAsync(request.Method.Method, request.RequestUri!.AbsolutePath, (int)response.StatusCode,
+            response.Content.Headers.ContentType?.MediaType, await response.Content.ReadAsStringAsync(cancellationToken));
         return response;
     }
+
+    /// <summary>Expects an answer, however it came, to be documented.</summary>
+    /// <returns>The documented call; null where the path is none of the API's, or has no such method.</returns>
+    public static async Task<JsonObject?> AssertAsync(string method, string path, int code, string? mediaType, string body)
+    {
+        if (IsUndocumented(path) || FindPath(path) is not { } documented)
+            return null;
+        // A method that the path does not have is answered 405, which no document lists.
+        if (documented[method.ToLowerInvariant()] is not JsonObject operation)
+            return null;
+        var status = code.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        var answer = operation["responses"]![status];
+        Assert.True(answer is not null, $"{method} {path} answered {status}, which the OpenAPI document does not list: {body}");
+        if (answer["content"] is not JsonObject content)
+            return operation;
+        Assert.True(content[mediaType ?? ""] is not null, $"{method} {path} answered {status} as {mediaType}, which the OpenAPI document does not list.");
+        var faults = (await SchemaAsync(content[mediaType ?? ""]!["schema"]!)).Validate(body);
+        Assert.True(faults.Count == 0, $"{method} {path} answered {status} {body}, which is not what the OpenAPI document says: {string.Join("; ", faults)}");
+        return operation;
+    }
+
+    private static bool IsUndocumented(string path) => path == "/" || Undocumented.Any(prefix => path.StartsWith(prefix, StringComparison.Ordinal));
 
     private static JsonObject? FindPath(string path)
     {

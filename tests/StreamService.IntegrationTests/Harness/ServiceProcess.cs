@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text.Json;
+using StreamService.Client;
 
 namespace StreamService.IntegrationTests.Harness;
 
@@ -15,6 +16,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private readonly string? _alsoAt;
     private readonly List<string> _log = [];
     private Process? _process;
+    private string? _key;
 
     private ServiceProcess(Dictionary<string, string> settings, TwoHosts? hosts, string? alsoAt)
     {
@@ -23,6 +25,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         _hosts = hosts;
         Address = new Uri(hosts is null ? $"http://127.0.0.1:{FreePort()}" : "http://localhost");
         Http = new HttpClient(new OpenApiContract(Transport())) { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(5) };
+        Client = new StreamServiceClient(new StreamServiceClientOptions { BaseAddress = Address, Credential = _ => ValueTask.FromResult(_key), Transport = new OpenApiContract(Transport()) });
     }
 
     /// <summary>What it is called with; <see cref="Transport"/> gets there.</summary>
@@ -30,6 +33,12 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     /// <summary>Checks all traffic against the OpenAPI document.</summary>
     public HttpClient Http { get; }
+
+    /// <summary>The client library, with the same check and key.</summary>
+    public StreamServiceClient Client { get; }
+
+    /// <summary>The service as streamctl and the client library are told of it.</summary>
+    public string Server => _hosts is null ? Address.ToString() : $"unix:{ApiSocket}";
 
     public int ProcessId => _process!.Id;
 
@@ -42,7 +51,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         var service = new ServiceProcess(settings ?? [], hosts, alsoAt);
         if (guarded)
         {
-            service.Http.DefaultRequestHeaders.Authorization = new("Bearer", AdminKey);
+            service.Http.DefaultRequestHeaders.Authorization = new("Bearer", service._key = AdminKey);
             service.AddKey(0, "admin", AdminKey, "admin");
             service.AddKey(1, "reader", ReaderKey, "streams:read");
         }
@@ -291,6 +300,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
             await StopAsync();
         _process?.Dispose();
         Http.Dispose();
+        Client.Dispose();
         Directory.Delete(_folder, recursive: true);
     }
 
