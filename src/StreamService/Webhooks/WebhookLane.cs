@@ -83,8 +83,12 @@ public sealed class WebhookLane(WebhookOptions receiver, EventStore events, Webh
             var page = await events.ReadAsync(_cursor, PageSize, stopping);
             foreach (var happened in page)
             {
-                if (happened.Sequence != _cursor + 1 && !IsGapForGood(happened.Sequence))
-                    return;
+                if (happened.Sequence != _cursor + 1)
+                {
+                    if (!IsGapForGood(happened.Sequence))
+                        return;
+                    WebhookLog.Missed(logger, Name, _cursor + 1, happened.Sequence - 1);
+                }
                 var wanted = receiver.Types.Count == 0 || receiver.Types.Contains(WebhookEvents.TypeOf(happened));
                 if (wanted)
                     await DeliverAsync(happened, stopping);

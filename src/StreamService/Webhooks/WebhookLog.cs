@@ -12,6 +12,9 @@ internal static partial class WebhookLog
     [LoggerMessage(603, LogLevel.Error, "Webhook {Webhook} never took event {Event} ({Subject} is {State}), which is given up: {Fault}")]
     public static partial void GivenUp(ILogger logger, string webhook, Guid @event, Guid subject, string state, string fault);
 
+    [LoggerMessage(605, LogLevel.Warning, "Webhook {Webhook} does not get events {First} to {Last}: they were forgotten before it took them, or never written")]
+    public static partial void Missed(ILogger logger, string webhook, long first, long last);
+
     [LoggerMessage(604, LogLevel.Warning, "Events for webhook {Webhook} cannot be read or kept now; it is tried again: {Reason}")]
     public static partial void Interrupted(ILogger logger, string webhook, string reason);
 }

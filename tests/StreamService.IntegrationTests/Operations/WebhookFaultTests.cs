@@ -13,7 +13,8 @@ public sealed class WebhookFaultTests
     {
         await using var listener = await WebhookListener.StartAsync();
         await using var domain = await TestDomain.StartAsync(middle: false);
-        await using var service = await ServiceProcess.StartAsync(new()
+        await using var traces = await TraceCollector.StartAsync();
+        await using var service = await ServiceProcess.StartAsync(new(traces.Settings)
         {
             ["StreamService__Webhooks__0__Name"] = "audit",
             ["StreamService__Webhooks__0__Url"] = listener.Url,
@@ -58,5 +59,10 @@ public sealed class WebhookFaultTests
         var states = all.DistinctBy(one => one.Id).Select(one => one.Data.GetProperty("state").GetString()).Where(state => state != "waiting").ToList();
         Assert.Equal(["queued", "running", "paused", "running", "finalizing", "completed"], states.Where((state, i) => i == 0 || state != states[i - 1]));
         Assert.All(all, one => Assert.True(listener.IsSigned(one)));
+
+        // The next service's part is in the trace of the request that the first one answered.
+        await Shell.WaitForAsync("the job's span", () => Task.FromResult(traces.Spans.Any(span => span.Name == "stream.job")));
+        var start = traces.Spans.Single(span => span.Name == "stream.start");
+        Assert.Equal((start.Trace, start.Id), traces.Spans.Where(span => span.Name == "stream.job").Select(span => (span.Trace, span.Parent)).Single());
     }
 }

@@ -52,6 +52,7 @@ public sealed class WebhookTests : IAsyncLifetime
 
         var received = await _listener.WaitForAsync(all => all.Count == 2);
         Assert.All(received, one => Assert.True(_listener.IsSigned(one)));
+        Assert.False(_listener.IsSigned(received[0] with { Body = received[0].Body.Replace("waiting", "running", StringComparison.Ordinal) }));
         Assert.All(received, one => Assert.Equal(one.Id, one.Headers["webhook-id"]));
         Assert.All(received, one => Assert.Equal("application/cloudevents+json; charset=utf-8", one.Headers["Content-Type"]));
         Assert.All(received, one => Assert.InRange(
