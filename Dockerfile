@@ -24,7 +24,8 @@ RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
 WORKDIR /source
 COPY global.json Directory.Build.props Directory.Packages.props BannedSymbols.txt .editorconfig ./
 COPY src/ src/
-RUN dotnet publish src/StreamService --configuration Release --output /app
+RUN dotnet publish src/StreamService --configuration Release --output /app \
+ && dotnet publish src/StreamService.Ctl --configuration Release --output /streamctl
 
 FROM mcr.microsoft.com/dotnet/aspnet:10.0
 # libvirt.so.0 and libvirt-qemu.so.0
@@ -35,9 +36,13 @@ RUN apt-get update \
 RUN mkdir --mode=1777 /data /run/streamservice
 WORKDIR /app
 COPY --from=build /app ./
+# docker exec CONTAINER streamctl hosts
+COPY --from=build /streamctl /usr/local/lib/streamctl
+RUN ln -s ../lib/streamctl/streamctl /usr/local/bin/streamctl
 # The base image would have it listen everywhere.
 ENV ASPNETCORE_HTTP_PORTS= \
     ASPNETCORE_URLS=http://127.0.0.1:5080 \
+    STREAMSERVICE_URL=http://127.0.0.1:5080 \
     StreamService__Hosts__0__Name=local \
     StreamService__Hosts__0__Uri=qemu:///system \
     StreamService__Storage__ConnectionString="Data Source=/data/streamservice.db" \

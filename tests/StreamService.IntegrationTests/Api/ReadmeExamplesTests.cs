@@ -126,12 +126,12 @@ public sealed partial class ReadmeExamplesTests(SharedTwoHosts shared)
         return calls;
     }
 
-    /// <summary>The first request that succeeded, and the last answer of each status.</summary>
+    /// <summary>The last request that succeeded, and the last answer of each status.</summary>
     private static void Keep(SortedDictionary<string, JsonObject> examples, string id, Call call, string folder)
     {
         if (!examples.TryGetValue(id, out var example))
-            examples[id] = example = new JsonObject { ["responses"] = new JsonObject() };
-        if (call.Request is not null && call.Status < 300 && example["request"] is null)
+            examples[id] = example = call.Request is null ? new JsonObject { ["responses"] = new JsonObject() } : new JsonObject { ["request"] = null, ["responses"] = new JsonObject() };
+        if (call.Request is not null && call.Status < 300)
             example["request"] = JsonNode.Parse(call.Request);
         example["responses"]![call.Status.ToString(System.Globalization.CultureInfo.InvariantCulture)] =
             call.Answer.Length == 0 ? null : JsonNode.Parse(call.Answer.Replace(folder, "/srv/golden", StringComparison.Ordinal));
