@@ -7,6 +7,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Storage;
 
 /// <summary>The real service with its records on PostgreSQL.</summary>
+[Trait("Category", "Slow")]
 public sealed class PostgreSqlServiceTests(SharedPostgres postgres)
 {
     private const long Pace = 4L << 20;
@@ -92,25 +93,6 @@ public sealed class PostgreSqlServiceTests(SharedPostgres postgres)
         await server.StartAgainAsync();
         var answers = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => service.Http.GetAsync("/streams")));
         Assert.All(answers, answer => Assert.Equal(HttpStatusCode.OK, answer.StatusCode));
-    }
-
-    [Fact]
-    public async Task Four_services_that_start_at_once_make_the_database_once()
-    {
-        await using var server = await PostgresServer.StartAsync();
-        var settings = PostgresServer.Settings(server.ConnectionString("made_by_the_first"));
-        var services = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => ServiceProcess.StartAsync(new(settings))));
-        try
-        {
-            foreach (var service in services)
-                using (var ready = await service.Http.GetAsync("/readyz"))
-                    Assert.Equal(HttpStatusCode.OK, ready.StatusCode);
-        }
-        finally
-        {
-            foreach (var service in services)
-                await service.DisposeAsync();
-        }
     }
 
     [Fact]
