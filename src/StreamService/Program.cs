@@ -126,6 +126,7 @@ builder.Services.AddOptions<MvcOptions>().Configure<IOptions<JsonOptions>>((mvc,
 builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = StreamProblems.NameFrameworkProblem);
 builder.Services.AddExceptionHandler<StreamProblemHandler>();
 builder.Services.AddOpenApiDocument();
+builder.Services.AddDashboardFiles();
 builder.Services.AddHealthChecks().AddCheck<ReadinessCheck>("ready", tags: [ReadinessCheck.Tag]);
 
 var app = builder.Build();
@@ -151,9 +152,7 @@ app.UseSecurityHeaders();
 app.UseExceptionHandler();
 app.UseStatusCodePages();
 app.UseForeignOriginGuard(settings.Auth);
-// The dashboard and the document hold nothing that is secret: what they show comes from the calls.
-app.UseDefaultFiles();
-app.UseStaticFiles();
+app.UseDashboardFiles();
 app.UseOpenApiDocument();
 app.UseRouting();
 app.UseCors();

@@ -1,5 +1,6 @@
 import type {
-  Caller, DiskAddress, Domain, Host, Migration, MigrationRequest, Page, Problem, StreamChange, StreamRequest, StreamStatus,
+  Budget, Caller, DeploymentRequest, Disk, DiskAddress, DiskMap, Domain, Host, ImagePage, Migration, MigrationRequest, Page, Problem, StreamChange,
+  StreamEvent, StreamQuery, StreamRequest, StreamStatus, Summary,
 } from './model.ts';
 
 /** The service refused, or could not be reached; `problem` says why in words for the person at the page. */
@@ -48,8 +49,53 @@ export class Api {
     return this.#request('GET', `domains?${search(query)}`);
   }
 
-  streams(query: { limit: number; cursor?: string | undefined }): Promise<Page<StreamStatus>> {
-    return this.#request('GET', `streams?${search(query)}`);
+  domain(id: string): Promise<Domain> {
+    return this.#request('GET', `domains/${encodeURIComponent(id)}`);
+  }
+
+  deploy(request: DeploymentRequest): Promise<Domain> {
+    return this.#request('POST', 'domains', request);
+  }
+
+  /** @param storage whether its overlay is deleted too. */
+  removeDomain(id: string, storage: boolean): Promise<void> {
+    return this.#request('DELETE', `domains/${encodeURIComponent(id)}?${search({ storage })}`);
+  }
+
+  images(query: { limit: number }): Promise<ImagePage> {
+    return this.#request('GET', `images?${search(query)}`);
+  }
+
+  disk(disk: DiskAddress): Promise<Disk> {
+    return this.#request('GET', diskPath(disk));
+  }
+
+  map(disk: DiskAddress, buckets: number): Promise<DiskMap> {
+    return this.#request('GET', `${diskPath(disk)}/map?${search({ buckets })}`);
+  }
+
+  streams(query: StreamQuery): Promise<Page<StreamStatus>> {
+    return this.#request('GET', `streams?${search({ ...query })}`);
+  }
+
+  summary(query: { host?: string | undefined; q?: string | undefined } = {}): Promise<Summary> {
+    return this.#request('GET', `streams/summary?${search(query)}`);
+  }
+
+  events(streamId: string, query: { limit: number; cursor?: string | undefined }): Promise<Page<StreamEvent>> {
+    return this.#request('GET', `streams/${encodeURIComponent(streamId)}/events?${search(query)}`);
+  }
+
+  budgets(): Promise<readonly Budget[]> {
+    return this.#request('GET', 'budgets');
+  }
+
+  putBudget(name: string, budget: Pick<Budget, 'scope' | 'match' | 'bytesPerSecond' | 'windows'>): Promise<Budget> {
+    return this.#request('PUT', `budgets/${encodeURIComponent(name)}`, budget);
+  }
+
+  removeBudget(name: string): Promise<void> {
+    return this.#request('DELETE', `budgets/${encodeURIComponent(name)}`);
   }
 
   stream(streamId: string): Promise<StreamStatus> {
@@ -57,15 +103,15 @@ export class Api {
   }
 
   start(disk: DiskAddress, request: StreamRequest): Promise<StreamStatus> {
-    return this.#request('POST', streamPath(disk), request);
+    return this.#request('POST', `${diskPath(disk)}/stream`, request);
   }
 
   change(disk: DiskAddress, change: StreamChange): Promise<StreamStatus | undefined> {
-    return this.#request('PATCH', streamPath(disk), change);
+    return this.#request('PATCH', `${diskPath(disk)}/stream`, change);
   }
 
   cancel(disk: DiskAddress): Promise<StreamStatus | undefined> {
-    return this.#request('DELETE', streamPath(disk));
+    return this.#request('DELETE', `${diskPath(disk)}/stream`);
   }
 
   migrations(query: { limit: number }): Promise<Page<Migration>> {
@@ -78,7 +124,7 @@ export class Api {
 
   /** @param storage whether what a completed one left on its source is meant; else it goes back. */
   endMigration(migrationId: string, storage: boolean): Promise<Migration> {
-    return this.#request('DELETE', `migrations/${encodeURIComponent(migrationId)}?${search({ storage: String(storage) })}`);
+    return this.#request('DELETE', `migrations/${encodeURIComponent(migrationId)}?${search({ storage })}`);
   }
 
   async #request<T>(method: string, path: string, body?: unknown): Promise<T> {
@@ -100,10 +146,15 @@ export class Api {
     }
     const content = parse(text);
     if (response.status === 401 && path !== 'session') this.onSignedOut();
-    if (!response.ok) throw new ApiError(problemOf(response, content));
+    if (!response.ok) throw new ApiError(answerProblem(response, content));
     if (content === invalid) throw new ApiError({ title: 'Unexpected answer', detail: 'The service did not answer with JSON.' });
     return content as T;
   }
+}
+
+/** Why a request, or what came of its answer, failed. */
+export function problemOf(error: unknown): Problem {
+  return error instanceof ApiError ? error.problem : { title: 'Something went wrong in the page', detail: String(error) };
 }
 
 const invalid = Symbol('not JSON');
@@ -118,16 +169,19 @@ function parse(text: string): unknown {
   }
 }
 
-function problemOf(response: Response, content: unknown): Problem {
+function answerProblem(response: Response, content: unknown): Problem {
   if (typeof content === 'object' && content !== null && ('title' in content || 'detail' in content)) return content as Problem;
   return { title: `The service answered ${response.status} ${response.statusText}`.trim(), status: response.status };
 }
 
-function streamPath(disk: DiskAddress): string {
-  return `domains/${encodeURIComponent(disk.domain)}/disks/${encodeURIComponent(disk.path)}/stream`;
+function diskPath(disk: DiskAddress): string {
+  return `domains/${encodeURIComponent(disk.domain)}/disks/${encodeURIComponent(disk.path)}`;
 }
 
-function search(query: Record<string, string | number | undefined>): string {
-  const pairs = Object.entries(query).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(pairs.map(([name, value]) => [name, String(value)])).toString();
+type Value = string | number | boolean;
+
+function search(query: Record<string, Value | readonly Value[] | undefined>): string {
+  const pairs = Object.entries(query).flatMap(([name, value]) =>
+    (value === undefined || value === '' ? [] : [value].flat()).map((one) => [name, String(one)]));
+  return new URLSearchParams(pairs).toString();
 }

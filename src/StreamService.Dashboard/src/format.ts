@@ -101,15 +101,23 @@ export function mebibytesToBandwidth(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
 
+/** The faults that a problem document lists of one member, as sentences. */
+export function faultsOf(problem: Problem | undefined, member: string): string[] {
+  const { errors } = problem ?? {};
+  if (typeof errors !== 'object' || errors === null || Array.isArray(errors)) return [];
+  return [(errors as Record<string, unknown>)[member] ?? []].flat().map(fault).filter((text) => text !== '');
+}
+
 /**
  * The single faults that a problem document lists, as sentences. Their form differs: faults by member
  * (`{"bandwidth": ["must not be negative"]}`), or a list of texts or of `{detail, pointer}`.
+ * @param told members whose faults are told elsewhere.
  */
-export function problemFaults(problem: Problem): string[] {
+export function problemFaults(problem: Problem, told: readonly string[] = []): string[] {
   const { errors } = problem;
   if (typeof errors !== 'object' || errors === null) return [];
   if (Array.isArray(errors)) return errors.map(fault).filter((text) => text !== '');
-  return Object.entries(errors).flatMap(([member, texts]: [string, unknown]) =>
+  return Object.entries(errors).filter(([member]) => !told.includes(member)).flatMap(([member, texts]: [string, unknown]) =>
     [texts].flat().map((text) => (member === '' || member === '$' ? fault(text) : `${member}: ${fault(text)}`)));
 }
 
@@ -126,4 +134,24 @@ function fault(value: unknown): string {
 /** A name of the API as words: `shutOff` is "shut off". */
 export function formatWords(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** The time of day in the viewer's zone, as short as it can be: for axes. */
+export function formatClock(seconds: number, withSeconds: boolean): string {
+  const date = new Date(seconds * 1000);
+  return [date.getHours(), date.getMinutes(), ...(withSeconds ? [date.getSeconds()] : [])].map((part) => String(part).padStart(2, '0')).join(':');
+}
+
+export function formatMilliseconds(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return none;
+  return `${value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0)} ms`;
+}
+
+/** A number of things: `1 stream`, `12 streams`. */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString('en-GB')} ${count === 1 ? one : many}`;
+}
+
+export function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -33,6 +33,8 @@ export interface Domain {
   readonly host: string;
   readonly state: string;
   readonly disks: readonly Disk[];
+  /** From what the service deployed it; null where it did not. */
+  readonly deployment: { readonly image: string; readonly target: string; readonly createdAt: string } | null;
 }
 
 export interface Page<T> {
@@ -53,6 +55,14 @@ export type StreamState =
 
 export type Policy = 'adaptive' | 'fixed';
 export type Priority = 'low' | 'normal' | 'high';
+export type Order = 'sequential' | 'hotFirst';
+
+/** A budget on a stream's way: its pace, and what of that is the stream's; 0 is unlimited. */
+export interface BudgetShare {
+  readonly name: string;
+  readonly bytesPerSecond: number;
+  readonly share: number;
+}
 
 /** One stream of one disk at one moment. Of two with the same id the one with the higher generation is newer. */
 export interface StreamStatus {
@@ -77,6 +87,21 @@ export interface StreamStatus {
   readonly bytesPerSecond?: number | null;
   readonly etaSeconds?: number | null;
   readonly reason?: string | null;
+  readonly engineReason?: string | null;
+  readonly order?: Order | null;
+  readonly base?: string | null;
+  readonly targetLatencyMs?: number | null;
+  readonly minBandwidth?: number | null;
+  readonly onError?: string | null;
+  readonly attempt?: number | null;
+  readonly nextAttemptAt?: string | null;
+  readonly lastError?: Problem | null;
+  /** When all that the image's profile names was in the overlay; null before, and where there is no profile. */
+  readonly bootReadyAt?: string | null;
+  readonly hotRemaining?: number | null;
+  /** What the guest's reads and writes took lately; null where nobody looks, or the guest is quiet. */
+  readonly guestLatencyMs?: number | null;
+  readonly budgets?: readonly BudgetShare[] | null;
   readonly error?: Problem | null;
   readonly createdAt: string;
   readonly startedAt?: string | null;
@@ -85,7 +110,6 @@ export interface StreamStatus {
   readonly generation: number;
 }
 
-/** RFC 9457. `errors` lists the faults of a request: by member, or one after the other. */
 export type Scope = 'streams:read' | 'streams:write' | 'domains:write' | 'migrations:write' | 'admin';
 
 /** Who calls, as the service knows it. */
@@ -96,6 +120,7 @@ export interface Caller {
   readonly scopes: readonly Scope[];
 }
 
+/** RFC 9457. `errors` lists the faults of a request: by member, or one after the other. */
 export interface Problem {
   readonly type?: string;
   readonly title?: string;
@@ -110,11 +135,113 @@ export interface StreamRequest {
   readonly bandwidth: number;
   readonly policy: Policy;
   readonly priority: Priority;
+  readonly order?: Order;
 }
 
-export type StreamChange =
-  | { readonly bandwidth: number }
-  | { readonly state: 'paused' | 'running' };
+export interface StreamChange {
+  readonly bandwidth?: number;
+  readonly policy?: Policy;
+  readonly priority?: Priority;
+  readonly state?: 'paused' | 'running';
+}
+
+export type StreamSort = 'created' | 'updated' | 'name' | 'host' | 'rate' | 'eta' | 'remaining';
+export type SortDirection = 'asc' | 'desc';
+
+export interface StreamQuery {
+  readonly state?: readonly StreamState[] | undefined;
+  readonly host?: string | undefined;
+  readonly q?: string | undefined;
+  readonly latest?: boolean | undefined;
+  readonly sort?: StreamSort | undefined;
+  readonly direction?: SortDirection | undefined;
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
+export type StateCounts = Readonly<Record<Exclude<StreamState, 'idle'>, number>>;
+
+/** What streams add up to. */
+export interface Sums {
+  readonly streams: number;
+  readonly states: StateCounts;
+  readonly bytesRemaining: number;
+  readonly bytesPerSecond: number;
+  readonly etaSeconds: number | null;
+}
+
+export interface Summary extends Sums {
+  readonly attention: number;
+  readonly hosts: readonly (Sums & { readonly host: string })[];
+}
+
+/** A state that a stream entered. */
+export interface StreamEvent {
+  readonly time: string;
+  readonly state: StreamState;
+  readonly reason: string | null;
+  readonly error: Problem | null;
+  readonly generation: number;
+}
+
+/** A disk in equal ranges; of each the fraction, 0 to 1. */
+export interface DiskMap {
+  readonly size: number;
+  readonly clusterSize: number | null;
+  readonly populated: number;
+  readonly remaining: number;
+  /** Not only in the backing chain. */
+  readonly buckets: readonly number[];
+  readonly holes: readonly number[];
+  /** Null where no stream is at work. */
+  readonly durable: readonly number[] | null;
+  /** Null where the image has no profile. */
+  readonly hot: readonly number[] | null;
+}
+
+export interface Image {
+  readonly repository: string;
+  readonly name: string;
+  readonly format: string | null;
+  readonly size: number;
+  readonly clusterSize: number | null;
+  readonly backingChain: readonly BackingImage[];
+  readonly refusal: string | null;
+}
+
+export interface Repository {
+  readonly name: string;
+  readonly uri: string;
+  readonly state: 'reachable' | 'unreachable';
+  readonly lastError: string | null;
+}
+
+export interface ImagePage extends Page<Image> {
+  readonly repositories: readonly Repository[];
+}
+
+export interface DeploymentRequest {
+  readonly name: string;
+  readonly host: string;
+  readonly image: string;
+  readonly format: string;
+  readonly memoryMiB: number | null;
+  readonly vcpus: number | null;
+  readonly size?: number;
+  readonly copyOnRead?: boolean;
+  readonly stream: StreamRequest | null;
+}
+
+export interface Budget {
+  readonly name: string;
+  readonly scope: 'service' | 'host' | 'source' | 'label';
+  readonly match: string | null;
+  readonly bytesPerSecond: number;
+  readonly windows: readonly { readonly from: string; readonly to: string; readonly timeZone: string; readonly bytesPerSecond: number }[];
+  readonly origin: 'configuration' | 'api';
+  readonly presentBytesPerSecond: number;
+  readonly streams: number;
+}
 
 /** Names one disk of one domain, as the API's addresses do. */
 export interface DiskAddress {
@@ -161,6 +288,7 @@ export interface Migration {
   readonly memory: { readonly total: number; readonly remaining: number; readonly bytesPerSecond: number } | null;
   readonly leftOnSource: readonly string[];
   readonly createdAt: string;
+  readonly finishedAt?: string | null;
   readonly generation: number;
 }
 

@@ -1,37 +1,16 @@
-import type { Domain, Host, Migration, Problem, StreamState, StreamStatus } from './model.ts';
-import { isFinished } from './streams.ts';
+import type { Migration, StreamState, StreamStatus } from './model.ts';
 
 export type HubState = 'connecting' | 'connected' | 'reconnecting';
 
-/** Something that is fetched again and again. A failed fetch keeps what the last good one brought. */
-export interface Loaded<T> {
-  /** Undefined until the first fetch succeeded. */
-  readonly value: T | undefined;
-  /** Why the last fetch failed; undefined where it did not. */
-  readonly problem: Problem | undefined;
-}
-
-export interface DomainList {
-  readonly items: readonly Domain[];
-  /** Whether the service has more than were asked for. */
-  readonly more: boolean;
-}
-
 export interface StateChange {
   readonly status: StreamStatus;
-  readonly from: StreamState;
+  /** Undefined where the stream was not known before. */
+  readonly from: StreamState | undefined;
 }
 
-/** What the service said last. Views read it, the hub and the poller write it; it tells whoever subscribed. */
+/** What the service said last of single streams and migrations. Pages read it, the hub and the pages' fetches write it; it tells whoever subscribed. */
 export class Store {
-  hosts: Loaded<readonly Host[]> = { value: undefined, problem: undefined };
-  domains: Loaded<DomainList> = { value: undefined, problem: undefined };
   hub: HubState = 'connecting';
-  /** Whether the statuses have been loaded once: an empty list says something only then. */
-  streamsLoaded = false;
-  streamsProblem: Problem | undefined;
-  /** Where the next page of older streams starts; undefined where there is none. */
-  olderStreams: string | undefined;
 
   readonly #streams = new Map<string, StreamStatus>();
   readonly #migrations = new Map<string, Migration>();
@@ -39,13 +18,14 @@ export class Store {
   readonly #seen = new Set<string>();
   readonly #listeners = new Set<() => void>();
   readonly #stateListeners = new Set<(change: StateChange) => void>();
-
-  get streams(): ReadonlyMap<string, StreamStatus> {
-    return this.#streams;
-  }
+  readonly #progressListeners = new Set<(status: StreamStatus) => void>();
 
   get migrations(): ReadonlyMap<string, Migration> {
     return this.#migrations;
+  }
+
+  stream(streamId: string): StreamStatus | undefined {
+    return this.#streams.get(streamId);
   }
 
   /** @param listener is told of any change, at once and often. */
@@ -53,13 +33,19 @@ export class Store {
     this.#listeners.add(listener);
   }
 
-  /** @param listener is told when a stream that was known before changes its state. */
+  /** @param listener is told when a stream changes its state, or shows up for the first time in a message. */
   onStateChange(listener: (change: StateChange) => void): void {
     this.#stateListeners.add(listener);
   }
 
-  update(change: Partial<Pick<Store, 'hosts' | 'domains' | 'hub' | 'streamsLoaded' | 'streamsProblem' | 'olderStreams'>>): void {
-    Object.assign(this, change);
+  /** @param listener is told of every status that is news. */
+  onStatus(listener: (status: StreamStatus) => void): void {
+    this.#progressListeners.add(listener);
+  }
+
+  setHub(state: HubState): void {
+    if (this.hub === state) return;
+    this.hub = state;
     this.notify();
   }
 
@@ -73,8 +59,9 @@ export class Store {
     if (known !== undefined && this.#seen.has(status.streamId) && status.generation <= known.generation) return false;
     this.#seen.add(status.streamId);
     this.#streams.set(status.streamId, status);
-    if (known !== undefined && known.state !== status.state) {
-      for (const listener of this.#stateListeners) listener({ status, from: known.state });
+    for (const listener of this.#progressListeners) listener(status);
+    if (known?.state !== status.state) {
+      for (const listener of this.#stateListeners) listener({ status, from: known?.state });
     }
     this.notify();
     return true;
@@ -99,13 +86,9 @@ export class Store {
     this.#seen.clear();
   }
 
-  /** The streams shown as live that this connection has not heard of: they ended, or are gone, while it was away. */
-  unconfirmed(): StreamStatus[] {
-    return [...this.#streams.values()].filter((stream) => !isFinished(stream.state) && !this.#seen.has(stream.streamId));
-  }
-
-  remove(streamId: string): void {
-    if (this.#streams.delete(streamId)) this.notify();
+  /** Keeps of the streams only those: a list that is left behind may have been long. */
+  keep(streamIds: ReadonlySet<string>): void {
+    for (const id of this.#streams.keys()) if (!streamIds.has(id)) this.#streams.delete(id);
   }
 
   notify(): void {

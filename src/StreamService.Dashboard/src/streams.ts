@@ -1,4 +1,4 @@
-// Pure rules about streams: what a status means, in which order people want to see them, what they add up to.
+// Pure rules about streams: what a status means, and in words.
 
 import type { DiskAddress, StreamState, StreamStatus } from './model.ts';
 
@@ -17,6 +17,12 @@ const sentences: Record<StreamState, string> = {
 export function describeState(state: StreamState): string {
   return sentences[state] ?? '';
 }
+
+/** The states of streams that are not over. */
+export const activeStates: readonly StreamState[] = ['queued', 'running', 'paused', 'waiting', 'finalizing'];
+
+/** All that a stream can be in, in the order of its life. */
+export const allStates: readonly Exclude<StreamState, 'idle'>[] = ['running', 'finalizing', 'queued', 'paused', 'waiting', 'failed', 'completed', 'cancelled'];
 
 export function isFinished(state: StreamState): boolean {
   return state === 'completed' || state === 'failed' || state === 'cancelled' || state === 'idle';
@@ -44,31 +50,6 @@ export function diskKey(disk: DiskAddress): string {
   return `${disk.domain}/${disk.path}`;
 }
 
-export interface StreamGroups {
-  /** Failed or waiting, and nothing newer has been done about the disk. */
-  readonly attention: readonly StreamStatus[];
-  readonly active: readonly StreamStatus[];
-  readonly finished: readonly StreamStatus[];
-}
-
-/** Newest first in every group, by times that do not change while a stream lives in it: rows keep their places. */
-export function group(streams: Iterable<StreamStatus>): StreamGroups {
-  const all = [...streams].filter((stream) => stream.state !== 'idle');
-  const newest = newestByDisk(all);
-  const attention: StreamStatus[] = [];
-  const active: StreamStatus[] = [];
-  const finished: StreamStatus[] = [];
-  for (const stream of all) {
-    if (stream.state === 'waiting' || (stream.state === 'failed' && newest.get(diskKeyOf(stream)) === stream)) attention.push(stream);
-    else if (isFinished(stream.state)) finished.push(stream);
-    else active.push(stream);
-  }
-  attention.sort(byCreation);
-  active.sort(byCreation);
-  finished.sort((a, b) => later(a.finishedAt ?? a.updatedAt, b.finishedAt ?? b.updatedAt) || byCreation(a, b));
-  return { attention, active, finished };
-}
-
 /** The stream that says most about each disk: the one that lives, or else the last one; by {@link diskKey}. */
 export function newestByDisk(streams: Iterable<StreamStatus>): ReadonlyMap<string, StreamStatus> {
   const newest = new Map<string, StreamStatus>();
@@ -79,23 +60,6 @@ export function newestByDisk(streams: Iterable<StreamStatus>): ReadonlyMap<strin
     if (other === undefined || byCreation(stream, other) < 0) newest.set(key, stream);
   }
   return newest;
-}
-
-export interface Totals {
-  readonly attention: number;
-  readonly active: number;
-  readonly bytesPerSecond: number;
-  readonly bytesRemaining: number;
-}
-
-export function totals(groups: StreamGroups): Totals {
-  const live = [...groups.active, ...groups.attention.filter((stream) => stream.state === 'waiting')];
-  return {
-    attention: groups.attention.length,
-    active: groups.active.length,
-    bytesPerSecond: groups.active.reduce((sum, stream) => sum + currentRate(stream), 0),
-    bytesRemaining: live.reduce((sum, stream) => sum + stream.bytesRemaining, 0),
-  };
 }
 
 /** A stream that does not copy has no rate, whatever its last measurement said. */
@@ -113,4 +77,18 @@ function byCreation(a: StreamStatus, b: StreamStatus): number {
 
 function later(a: string, b: string): number {
   return Date.parse(b) - Date.parse(a) || 0;
+}
+
+/** Why it is as it is, in a sentence: what it waits for, why it failed, what holds it back. */
+export function explain(status: StreamStatus): string {
+  if (status.error) return status.error.detail ?? status.error.title ?? 'Failed.';
+  return status.reason ? sentence(status.reason) : describeState(status.state);
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function nameOf(status: StreamStatus): string {
+  return `${status.domainName || status.domain} ${status.path}`;
 }

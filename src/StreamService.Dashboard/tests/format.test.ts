@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  formatBandwidth, formatBytes, formatDuration, formatPercent, formatSize, formatTime, formatWords, mebibytesToBandwidth, problemFaults, splitPath,
+  formatBandwidth, formatBytes, formatDuration, formatPercent, formatSize, formatTime, formatWords, faultsOf, formatMilliseconds, mebibytesToBandwidth, plural, problemFaults, splitPath,
 } from '../src/format.ts';
 
 test('sizes are binary, with three significant digits', () => {
@@ -60,4 +60,20 @@ test('a path is split before its last part', () => {
 test('the faults of a problem are told member by member', () => {
   const problem = { title: 'The request is not valid.', errors: { bandwidth: ['must not be negative.'], '': ['is empty.'] } };
   assert.deepEqual(problemFaults(problem), ['bandwidth: must not be negative.', 'is empty.']);
+});
+
+test('faults that stand beside their fields are not told again', () => {
+  const problem = { errors: { 'stream.bandwidth': ['must not be negative.'], name: ['is required.', 'is too short.'], '': ['is odd.'] } };
+  assert.deepEqual(faultsOf(problem, 'name'), ['is required.', 'is too short.']);
+  assert.deepEqual(faultsOf(problem, 'host'), []);
+  assert.deepEqual(faultsOf(undefined, 'host'), []);
+  assert.deepEqual(problemFaults(problem, ['name', 'stream.bandwidth']), ['is odd.']);
+});
+
+test('milliseconds have three digits, and one is one', () => {
+  assert.equal(formatMilliseconds(0.2345), '0.23 ms');
+  assert.equal(formatMilliseconds(71.26), '71.3 ms');
+  assert.equal(formatMilliseconds(null), '–');
+  assert.equal(plural(1, 'stream'), '1 stream');
+  assert.equal(plural(12345, 'stream'), '12,345 streams');
 });

@@ -14,7 +14,7 @@ namespace StreamService.Api;
 /// <summary>Domains.</summary>
 [ApiController]
 [Route("domains")]
-public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamManager manager, Deployer deployer, MigrationManager migrations) : ControllerBase
+public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamManager manager, Deployer deployer, DeploymentStore deployments, MigrationManager migrations) : ControllerBase
 {
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
     /// <param name="host">Only this host's. If it cannot be reached, the call fails.</param>
@@ -31,15 +31,15 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
         var after = Cursor.Read(cursor, parts: 3);
         var domains = await hosts.ListDomainsAsync(host, cancellationToken);
         var page = domains
-            .Select(DomainView.From)
             .Where(domain => state is null || domain.State == state)
             .Select(domain => (Domain: domain, Key: new[] { domain.Host, domain.Name, domain.Id.ToString() }))
             .OrderBy(item => item.Key, OrdinalKeys.Comparer)
             .Where(item => after is null || OrdinalKeys.Comparer.Compare(item.Key, after) > 0)
             .Take(limit + 1)
             .ToList();
+        var deployed = await deployments.ListOfAsync([.. page.Take(limit).Select(item => item.Domain.Id)], cancellationToken);
         return new Page<DomainView>(
-            [.. page.Take(limit).Select(item => item.Domain)],
+            [.. page.Take(limit).Select(item => DomainView.From(item.Domain, deployed.GetValueOrDefault(item.Domain.Id)))],
             page.Count > limit ? Cursor.Write(page[limit - 1].Key) : null);
     }
 
@@ -52,7 +52,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<DomainView>(StatusCodes.Status200OK, "application/json")]
     public async Task<DomainView> GetAsync(string id, CancellationToken cancellationToken) =>
-        DomainView.From((await hosts.FindDomainAsync(id, cancellationToken)).Domain);
+        await ViewAsync((await hosts.FindDomainAsync(id, cancellationToken)).Domain, cancellationToken);
 
     /// <summary>Deploys a domain from a central image: it boots at once, its disk is streamed behind it. Answers when it runs.</summary>
     /// <remarks>What fails at any step is undone, and so is what a crash of the service cut short.</remarks>
@@ -77,7 +77,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
         if (caller.Labels.Count > 0)
             throw new ForbiddenException($"'{caller.Name}' is limited to domains with a label of {string.Join(", ", caller.Labels)}; a new domain has none.");
         var domain = await deployer.DeployAsync(request.ToSpec(), IdempotencyFilter.KeyOf(HttpContext), cancellationToken);
-        return Created($"/domains/{domain.Id}", DomainView.From(domain));
+        return Created($"/domains/{domain.Id}", await ViewAsync(domain, cancellationToken));
     }
 
     /// <summary>Stops and removes a domain that this service deployed.</summary>
@@ -113,6 +113,9 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         var (_, domain) = await hosts.FindDomainAsync(id, cancellationToken);
-        return await StreamPages.ReadAsync(manager, caller, new StreamFilter(Host: domain.Host, Domain: domain.Id), limit, cursor, cancellationToken);
+        return await StreamPages.ReadAsync(manager, caller, new StreamFilter(Host: domain.Host, Domain: domain.Id), StreamOrdering.Newest, limit, cursor, cancellationToken);
     }
+
+    private async Task<DomainView> ViewAsync(DomainInfo domain, CancellationToken cancellationToken) =>
+        DomainView.From(domain, (await deployments.ListOfAsync([domain.Id], cancellationToken)).GetValueOrDefault(domain.Id));
 }

@@ -5,15 +5,26 @@ using StreamService.Streaming;
 
 namespace StreamService.Api;
 
-/// <summary>Pages of streams, the newest first.</summary>
+/// <summary>Pages of streams.</summary>
 internal static class StreamPages
 {
-    public static Task<Page<StreamStatusView>> ReadAsync(StreamManager manager, Caller caller, StreamFilter filter, int limit, string? cursor, CancellationToken cancellationToken) =>
-        NewestFirst.ReadAsync(
-            cursor,
-            limit,
-            caller.Sees,
-            (after, count) => manager.ListAsync(filter, after, count, cancellationToken),
-            status => new PagePosition(status.CreatedAt, status.StreamId),
-            StreamStatusView.From);
+    /// <exception cref="InvalidRequestException">The cursor is none of ours, or of a list in another order.</exception>
+    public static async Task<Page<StreamStatusView>> ReadAsync(
+        StreamManager manager, Caller caller, StreamFilter filter, StreamOrdering ordering, int limit, string? cursor, CancellationToken cancellationToken)
+    {
+        var listed = await manager.ListAsync(caller.Within(filter), ordering, Position(cursor, ordering), limit + 1, cancellationToken);
+        var last = listed.Count > limit ? listed[limit - 1].Position : null;
+        return new Page<StreamStatusView>(
+            [.. listed.Take(limit).Select(stream => StreamStatusView.From(stream.Status))],
+            last is null ? null : Cursor.Write(ordering.Name, last.Key, last.Id.ToString()));
+    }
+
+    private static StreamPosition? Position(string? cursor, StreamOrdering ordering)
+    {
+        if (Cursor.Read(cursor, parts: 3) is not { } parts)
+            return null;
+        return parts[0] == ordering.Name && ordering.IsKey(parts[1]) && Guid.TryParse(parts[2], out var id)
+            ? new StreamPosition(parts[1], id)
+            : throw Cursor.Invalid();
+    }
 }

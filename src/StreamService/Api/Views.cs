@@ -1,6 +1,7 @@
 using System.Text.Json.Serialization;
 using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
+using StreamService.Storage;
 
 namespace StreamService.Api;
 
@@ -25,15 +26,22 @@ public sealed record HostView(string Name, string Uri, HostState State, string? 
 /// <summary>A domain.</summary>
 /// <param name="Id">Its UUID.</param>
 /// <param name="Host">The configured name of its host.</param>
-public sealed record DomainView(Guid Id, string Name, string Host, DomainState State, IReadOnlyList<DiskView> Disks)
+/// <param name="Deployment">From what this service deployed it; null where it did not.</param>
+public sealed record DomainView(Guid Id, string Name, string Host, DomainState State, IReadOnlyList<DiskView> Disks, DeploymentView? Deployment)
 {
-    public static DomainView From(DomainInfo domain) => new(
+    public static DomainView From(DomainInfo domain, DeploymentRecord? deployment) => new(
         domain.Id,
         domain.Name,
         domain.Host,
         domain.State,
-        [.. domain.Disks.Select(DiskView.From)]);
+        [.. domain.Disks.Select(DiskView.From)],
+        deployment is null ? null : new DeploymentView(deployment.Image, deployment.Target, deployment.CreatedAt));
 }
+
+/// <summary>How a domain came to be.</summary>
+/// <param name="Image">As <c>repository/name</c>.</param>
+/// <param name="Target">The disk that was made on it.</param>
+public sealed record DeploymentView(string Image, string Target, DateTimeOffset CreatedAt);
 
 /// <summary>A disk.</summary>
 /// <param name="Target">The name by which the domain's definition calls it.</param>
@@ -97,4 +105,17 @@ public sealed record ExtentView(long Offset, long Length, AllocationState State,
 /// <param name="Remaining">Bytes only in the backing chain, holes not counted.</param>
 /// <param name="Extents">Contiguous, from the first byte to the last; null where buckets were asked for.</param>
 /// <param name="Buckets">For each of N equal ranges the fraction, 0 to 1, that is not only in the backing chain.</param>
-public sealed record AllocationMapView(string Path, long Size, int? ClusterSize, long Populated, long Remaining, IReadOnlyList<ExtentView>? Extents, IReadOnlyList<double>? Buckets);
+/// <param name="Holes">Of each bucket the fraction that is a hole: in no image, or zeros in the backing chain.</param>
+/// <param name="Durable">Of each bucket the fraction that is in the overlay and that a flush has covered, as far as the stream at work brought it in; null where none is.</param>
+/// <param name="Hot">Of each bucket the fraction that the image's profile names; null where there is no profile.</param>
+public sealed record AllocationMapView(
+    string Path,
+    long Size,
+    int? ClusterSize,
+    long Populated,
+    long Remaining,
+    IReadOnlyList<ExtentView>? Extents,
+    IReadOnlyList<double>? Buckets,
+    IReadOnlyList<double>? Holes,
+    IReadOnlyList<double>? Durable,
+    IReadOnlyList<double>? Hot);

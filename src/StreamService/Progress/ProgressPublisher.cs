@@ -43,7 +43,7 @@ public sealed class ProgressPublisher(
     public override Task StartAsync(CancellationToken cancellationToken)
     {
         var json = protocol.Value.PayloadSerializerOptions;
-        streams.Published += (status, stateChanged) => Take(status.StreamId, stateChanged, status.IsFinal, () => subscribers.Post(status, () =>
+        streams.Published += (status, stateChanged) => Take(status.StreamId, stateChanged, status.IsFinal, () => subscribers.Post(status, stateChanged, () =>
         {
             var written = WrittenJson.Of(StreamStatusView.From(status), json);
             return new HubPicture(status.StreamId, stateChanged, client => stateChanged ? client.StreamStateChanged(written) : client.StreamProgress(written));

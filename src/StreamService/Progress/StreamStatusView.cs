@@ -100,6 +100,15 @@ public sealed record StreamStatusView
     /// </summary>
     public required DateTimeOffset? BootReadyAt { get; init; }
 
+    /// <summary>What the image's profile names and is still only in the backing chain, in bytes; null where there is no profile, or none was looked for.</summary>
+    public required long? HotRemaining { get; init; }
+
+    /// <summary>adaptive: what the guest's reads and writes took lately, in milliseconds; null where nobody looks, or the guest leaves the disk alone.</summary>
+    public required double? GuestLatencyMs { get; init; }
+
+    /// <summary>The budgets that it is under while it runs, and its share of each.</summary>
+    public required IReadOnlyList<BudgetShareView> Budgets { get; init; }
+
     /// <summary>Rises with every snapshot of the disk.</summary>
     public required long Generation { get; init; }
 
@@ -139,6 +148,9 @@ public sealed record StreamStatusView
         UpdatedAt = status.UpdatedAt,
         FinishedAt = status.FinishedAt,
         BootReadyAt = status.BootReadyAt,
+        HotRemaining = status.HotRemaining,
+        GuestLatencyMs = status.GuestLatencyMs,
+        Budgets = [.. status.Budgets.Select(budget => new BudgetShareView(budget.Name, budget.BytesPerSecond, budget.Share))],
         Generation = status.Generation,
     };
 
@@ -179,9 +191,17 @@ public sealed record StreamStatusView
         UpdatedAt = null,
         FinishedAt = null,
         BootReadyAt = null,
+        HotRemaining = null,
+        GuestLatencyMs = null,
+        Budgets = [],
         Generation = 0,
     };
 }
+
+/// <summary>A budget on a stream's way.</summary>
+/// <param name="BytesPerSecond">The budget's pace now; 0 is unlimited.</param>
+/// <param name="Share">What of it is the stream's, by the weight of its priority among those that want some of it now, in bytes per second; 0 where the budget is unlimited.</param>
+public sealed record BudgetShareView(string Name, long BytesPerSecond, long Share);
 
 /// <summary>The error of a stream, in the form of a problem document (RFC 9457).</summary>
 public sealed record StreamProblem(string Type, string Title, string Detail, string Code)

@@ -20,6 +20,7 @@ internal sealed class Subscriber(Caller caller, IStreamClient client, Action abo
     private readonly Dictionary<Guid, HubPicture> _progress = [];
     private ImmutableHashSet<StreamSubscription> _streams = [];
     private ImmutableHashSet<MigrationSubscription> _migrations = [];
+    private ImmutableHashSet<Guid> _watched = [];
     private Task _sending = Task.CompletedTask;
     private bool _aborted;
 
@@ -27,10 +28,15 @@ internal sealed class Subscriber(Caller caller, IStreamClient client, Action abo
 
     public void Add(MigrationSubscription subscription) => _migrations = _migrations.Add(subscription);
 
-    public bool Wants(StreamStatus status)
+    public void Watch(IEnumerable<Guid> streams) => _watched = [.. streams];
+
+    /// <param name="stateChanged">Whether its state is a new one, or it is only further on.</param>
+    public bool Wants(StreamStatus status, bool stateChanged)
     {
+        if (_watched.Contains(status.StreamId))
+            return caller.Sees(status);
         foreach (var subscription in _streams)
-            if (subscription.Matches(status))
+            if ((stateChanged || subscription.Progress) && subscription.Matches(status))
                 return caller.Sees(status);
         return false;
     }

@@ -31,6 +31,14 @@ public sealed class Subscribers(IHubContext<StreamHub, IStreamClient> hub)
             Get(connection, caller, abort).Add(subscription);
     }
 
+    /// <summary>Names the streams whose progress a connection wants, beside its subscriptions; those that it named before count no more.</summary>
+    /// <param name="abort">Ends the connection.</param>
+    public void Watch(string connection, Caller caller, Action abort, IEnumerable<Guid> streams)
+    {
+        lock (_lock)
+            Get(connection, caller, abort).Watch(streams);
+    }
+
     /// <summary>The connection wants to hear of nothing any more. Completes once all that was on its way has been sent.</summary>
     public Task RemoveAsync(string connection)
     {
@@ -44,10 +52,11 @@ public sealed class Subscribers(IHubContext<StreamHub, IStreamClient> hub)
     }
 
     /// <summary>Puts a picture on its way to each connection that wants it; it is made only where one does.</summary>
+    /// <param name="stateChanged">Whether its state is a new one, or it is only further on.</param>
     /// <returns>How many do.</returns>
-    internal int Post(StreamStatus status, Func<HubPicture> make) => Post(subscriber => subscriber.Wants(status), make);
+    internal int Post(StreamStatus status, bool stateChanged, Func<HubPicture> make) => Post(subscriber => subscriber.Wants(status, stateChanged), make);
 
-    /// <inheritdoc cref="Post(StreamStatus, Func{HubPicture})"/>
+    /// <inheritdoc cref="Post(StreamStatus, bool, Func{HubPicture})"/>
     internal int Post(MigrationStatus status, Func<HubPicture> make) => Post(subscriber => subscriber.Wants(status), make);
 
     private int Post(Func<Subscriber, bool> wants, Func<HubPicture> make)

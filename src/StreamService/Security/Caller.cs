@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Security.Claims;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
+using StreamService.Storage;
 using StreamService.Streaming;
 
 namespace StreamService.Security;
@@ -36,6 +37,9 @@ public sealed record Caller(string Name, ImmutableHashSet<string> Scopes, Immuta
 
     /// <summary>Whether the stream exists for it.</summary>
     public bool Sees(StreamStatus stream) => Sees(stream.Disk.Host, stream.Labels);
+
+    /// <summary>The filter, narrowed to the streams that exist for it: as <see cref="Sees(StreamStatus)"/>, but asked of the database.</summary>
+    public StreamFilter Within(StreamFilter filter) => filter with { Hosts = Hosts.Count == 0 ? null : Hosts, Labels = Labels.Count == 0 ? null : Labels };
 
     /// <summary>Whether the migration exists for it: only where both of its hosts do.</summary>
     public bool Sees(MigrationStatus migration) => Sees(migration.Source, migration.Labels) && Sees(migration.Spec.Destination);

@@ -69,6 +69,15 @@ public sealed class DeploymentStore(IDbContextFactory<StreamDbContext> contexts)
             : await known.Where(record => record.Name == idOrName).OrderByDescending(record => record.CreatedAt).FirstOrDefaultAsync(cancellationToken);
     }
 
+    /// <summary>Of these domains those that this service has deployed, by their UUIDs.</summary>
+    public async Task<IReadOnlyDictionary<Guid, DeploymentRecord>> ListOfAsync(IReadOnlyCollection<Guid> domains, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await context.Deployments.AsNoTracking()
+            .Where(record => domains.Contains(record.Domain) && record.State == DeploymentState.Deployed)
+            .ToDictionaryAsync(record => record.Domain, cancellationToken);
+    }
+
     /// <summary>The deployment that a request with this key began; null where there is none.</summary>
     public async Task<DeploymentRecord?> FindByIdempotencyKeyAsync(string key, CancellationToken cancellationToken)
     {

@@ -37,7 +37,12 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
             // The newest stream of a disk, and the list, newest first.
             stream.HasIndex(record => new { record.Host, record.Domain, record.Target, record.CreatedAt });
             stream.HasIndex(record => new { record.CreatedAt, record.StreamId });
-            stream.HasIndex(record => record.State);
+            // The other lists; rate, time left and bytes left change too often for an index of their own.
+            stream.HasIndex(record => new { record.UpdatedAt, record.StreamId });
+            stream.HasIndex(record => new { record.DomainName, record.StreamId });
+            stream.HasIndex(record => new { record.Host, record.StreamId });
+            // What is not over, and the totals: counted without a look at the rows.
+            stream.HasIndex(record => new { record.State, record.Host });
         });
         modelBuilder.Entity<IdempotencyRecord>(key =>
         {

@@ -49,6 +49,13 @@ public sealed class StreamRecord
     public long BytesStreamed { get; set; }
     public long BytesDurable { get; set; }
     public long? BytesRemaining { get; set; }
+
+    /// <summary>As it was when the record was written, at most a second ago while the stream runs: what lists are sorted and summed by.</summary>
+    public long BytesPerSecond { get; set; }
+
+    /// <inheritdoc cref="BytesPerSecond"/>
+    public long? EtaSeconds { get; set; }
+
     public string? Reason { get; set; }
     public string? ErrorCode { get; set; }
     public string? ErrorDetail { get; set; }
@@ -109,6 +116,8 @@ public sealed class StreamRecord
         BytesStreamed = status.BytesStreamed;
         BytesDurable = status.BytesDurable;
         BytesRemaining = status.BytesRemaining;
+        BytesPerSecond = status.BytesPerSecond;
+        EtaSeconds = status.IsFinal ? null : (long?)status.EtaSeconds;
         Reason = status.Reason;
         ErrorCode = status.Error?.Code;
         ErrorDetail = status.Error?.Detail;
@@ -141,7 +150,7 @@ public sealed class StreamRecord
         BytesStreamed,
         BytesDurable,
         BytesRemaining,
-        BytesPerSecond: 0,
+        BytesPerSecond,
         Reason,
         ErrorCode is null ? null : new StreamError(ErrorCode, ErrorDetail ?? ""),
         CreatedAt,

@@ -5,8 +5,9 @@ using StreamService.Streaming;
 
 namespace StreamService.Storage;
 
-/// <summary>Which streams are asked for; null members do not restrict.</summary>
-public sealed record StreamFilter(IReadOnlyCollection<StreamState>? States = null, string? Host = null, Guid? Domain = null);
+/// <summary>What the streams in one state on one host add up to.</summary>
+/// <param name="BytesRemaining">Of those that are not over.</param>
+public sealed record StreamSum(string Host, StreamState State, int Streams, long BytesRemaining, long BytesPerSecond);
 
 /// <summary>Keeps the records of streams.</summary>
 public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILogger<StreamStore> logger)
@@ -59,6 +60,13 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
         return (await ReadAsync(context, context.Streams.AsNoTracking().Where(record => record.StreamId == streamId), cancellationToken)).SingleOrDefault();
     }
 
+    /// <summary>Those of the streams that are on record.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> FindAllAsync(IReadOnlyCollection<Guid> streams, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await ReadAsync(context, context.Streams.AsNoTracking().Where(record => streams.Contains(record.StreamId)), cancellationToken);
+    }
+
     /// <summary>The newest stream of a disk; null where it was never streamed.</summary>
     public async Task<StreamStatus?> FindLatestAsync(DiskAddress disk, CancellationToken cancellationToken)
     {
@@ -99,43 +107,63 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
             .OrderBy(record => record.CreatedAt), cancellationToken);
     }
 
-    /// <summary>A page of streams, the newest first.</summary>
-    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, PagePosition? after, int limit, CancellationToken cancellationToken)
+    /// <summary>A page of streams: at most so many after a position.</summary>
+    public async Task<IReadOnlyList<StreamListing>> ListAsync(StreamFilter filter, StreamOrdering ordering, StreamPosition? after, int limit, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        var query = context.Streams.AsNoTracking();
-        if (filter.States is { } states)
-            query = query.Where(record => states.Contains(record.State));
-        if (filter.Host is { } host)
-            query = query.Where(record => record.Host == host);
-        if (filter.Domain is { } domain)
-            query = query.Where(record => record.Domain == domain);
-        if (after is not null)
-            query = query.Where(record => record.CreatedAt < after.CreatedAt
-                || (record.CreatedAt == after.CreatedAt && record.StreamId.CompareTo(after.Id) < 0));
-        return await ReadAsync(context, query
-            .OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.StreamId)
-            .Take(limit), cancellationToken);
+        return await ReadAsync(
+            context,
+            ordering.Apply(filter.Apply(context.Streams.AsNoTracking()), after).Take(limit),
+            record => new StreamListing(record.ToStatus(), ordering.PositionOf(record)),
+            cancellationToken);
+    }
+
+    /// <summary>What the streams of each host add up to, by state.</summary>
+    public async Task<IReadOnlyList<StreamSum>> SumAsync(StreamFilter filter, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var streams = filter.Apply(context.Streams.AsNoTracking());
+        // The many that are over are only counted, which an index alone can do.
+        var counts = await streams.GroupBy(record => new { record.Host, record.State })
+            .Select(group => new { group.Key, Count = group.Count() })
+            .ToListAsync(cancellationToken);
+        var sums = await streams.Where(record => !FinalStates.Contains(record.State))
+            .GroupBy(record => new { record.Host, record.State })
+            .Select(group => new { group.Key, Remaining = group.Sum(record => record.BytesRemaining ?? 0), Rate = group.Sum(record => record.BytesPerSecond) })
+            .ToDictionaryAsync(group => (group.Key.Host, group.Key.State), cancellationToken);
+        return
+        [
+            .. counts.Select(group => sums.GetValueOrDefault((group.Key.Host, group.Key.State)) is { } sum
+                ? new StreamSum(group.Key.Host, group.Key.State, group.Count, sum.Remaining, sum.Rate)
+                : new StreamSum(group.Key.Host, group.Key.State, group.Count, 0, 0)),
+        ];
+    }
+
+    /// <summary>How many streams there are.</summary>
+    public async Task<int> CountAsync(StreamFilter filter, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await filter.Apply(context.Streams.AsNoTracking()).CountAsync(cancellationToken);
     }
 
     /// <summary>
     /// A row that cannot be read, a newer replica's perhaps, keeps no other from being read. It is left out, and stays where it is.
     /// </summary>
-    private async Task<IReadOnlyList<StreamStatus>> ReadAsync(StreamDbContext context, IQueryable<StreamRecord> query, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<T>> ReadAsync<T>(StreamDbContext context, IQueryable<StreamRecord> query, Func<StreamRecord, T> convert, CancellationToken cancellationToken)
     {
         try
         {
-            return [.. (await query.ToListAsync(cancellationToken)).Select(record => record.ToStatus())];
+            return [.. (await query.ToListAsync(cancellationToken)).Select(convert)];
         }
         catch (Exception exception) when (exception is not (OperationCanceledException or DbException))
         {
         }
-        var readable = new List<StreamStatus>();
+        var readable = new List<T>();
         foreach (var streamId in await query.Select(record => record.StreamId).ToListAsync(cancellationToken))
         {
             try
             {
-                readable.Add((await context.Streams.AsNoTracking().SingleAsync(record => record.StreamId == streamId, cancellationToken)).ToStatus());
+                readable.Add(convert(await context.Streams.AsNoTracking().SingleAsync(record => record.StreamId == streamId, cancellationToken)));
             }
             catch (Exception exception) when (exception is not (OperationCanceledException or DbException))
             {
@@ -146,6 +174,9 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
         }
         return readable;
     }
+
+    private Task<IReadOnlyList<StreamStatus>> ReadAsync(StreamDbContext context, IQueryable<StreamRecord> query, CancellationToken cancellationToken) =>
+        ReadAsync(context, query, record => record.ToStatus(), cancellationToken);
 
     private async Task<bool> IsOnRecordAsync(Guid streamId)
     {

@@ -126,6 +126,7 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     private readonly LatencyMean _present = new(keep: 0.85);
     private readonly LatencyMean _expected = new(keep: 0.85);
     private readonly LatencyMean _perByte = new(keep: 0.9);
+    private readonly LatencyMean _felt = new(keep: 0.7);
     private double? _lastTick;
     private double _busy = 1;
 
@@ -137,6 +138,9 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
 
     /// <summary>Whether the guest's latency, as far as it is known, is over what it is to stay under.</summary>
     public bool IsOverTarget => _present.Mean > Target();
+
+    /// <summary>The mean of what the guest's reads and writes took lately, in milliseconds, to a microsecond; null while it is quiet, and where it cannot be seen.</summary>
+    public double? GuestLatencyMs { get; private set; }
 
     /// <summary>Takes the counters' present value; returns what is right until the next.</summary>
     /// <param name="io">The guest device's counters.</param>
@@ -163,8 +167,12 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
         var wasQuiet = now - _activeAt >= QuietAfter;
         if (io.Operations != before.Operations)
             _activeAt = now;
+        _felt.Add(reads.Count + writes.Count, (reads.Time + writes.Time).TotalMilliseconds);
+        GuestLatencyMs = _felt.Mean is { } felt ? Math.Round(felt, 3) : null;
         if (now - _activeAt >= QuietAfter)
         {
+            _felt.Clear();
+            GuestLatencyMs = null;
             _listeningSince = null;
             return new AdaptivePace(_window = PopulateWindow.Wide(Limits.InFlight), 0, null);
         }
@@ -192,8 +200,12 @@ public sealed class AdaptiveController(AdaptiveLimits limits, TimeProvider time)
     /// <summary>
     /// What is right while the counters cannot be read: the window of a stream that cannot see must be a kind one.
     /// </summary>
-    public AdaptivePace Blind() => new(
-        PopulateWindow.Narrow with { InFlight = Math.Min(Limits.InFlight, PopulateWindow.Narrow.InFlight) }, 0, "the guest's counters cannot be read: few requests in flight");
+    public AdaptivePace Blind()
+    {
+        _felt.Clear();
+        GuestLatencyMs = null;
+        return new(PopulateWindow.Narrow with { InFlight = Math.Min(Limits.InFlight, PopulateWindow.Narrow.InFlight) }, 0, "the guest's counters cannot be read: few requests in flight");
+    }
 
     /// <summary>What the guest has felt until now was the full width's doing, and says nothing.</summary>
     private AdaptivePace BeginToYield(DateTimeOffset now)

@@ -13,12 +13,16 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
     private GuestIo? _seen;
     private string? _reason;
     private bool _isQuiet;
+    private double _latencyMs = double.NaN;
 
     /// <summary>Why the stream is slower than it could be, in words; null at full speed. From any thread.</summary>
     public string? Reason => Volatile.Read(ref _reason);
 
     /// <summary>Whether the guest was seen to leave the disk alone. From any thread.</summary>
     public bool IsQuiet => Volatile.Read(ref _isQuiet);
+
+    /// <summary>What the guest's reads and writes took lately, in milliseconds; null where nobody looks, or there were none. From any thread.</summary>
+    public double? LatencyMs => Volatile.Read(ref _latencyMs) is var latency && double.IsNaN(latency) ? null : latency;
 
     /// <summary>Watches until it is cancelled. Leaves the pace as the caller's alone.</summary>
     /// <param name="spec">The present wishes, asked for at each tick.</param>
@@ -35,6 +39,7 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
                 if (wishes.Policy == StreamPolicy.Fixed)
                 {
                     controller = null;
+                    Volatile.Write(ref _latencyMs, double.NaN);
                     Apply(populator, new AdaptivePace(PopulateWindow.Wide(inFlight), 0, null), isQuiet: false);
                     continue;
                 }
@@ -42,6 +47,7 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
                 controller ??= new AdaptiveController(limits, time);
                 controller.Limits = limits;
                 var next = await LookAsync(controller, populator, cancellationToken);
+                Volatile.Write(ref _latencyMs, controller.GuestLatencyMs ?? double.NaN);
                 Apply(populator, next, isQuiet: next.Reason is null);
             }
             while (await timer.WaitForNextTickAsync(cancellationToken));
@@ -53,6 +59,7 @@ internal sealed class GuestWatch(IHypervisor hypervisor, DiskAddress disk, Strea
         {
             pace.YieldedTo = 0;
             Volatile.Write(ref _reason, null);
+            Volatile.Write(ref _latencyMs, double.NaN);
         }
     }
 

@@ -31,6 +31,15 @@ internal interface IStreamRun
     /// <summary>When all that the image's profile names was in the overlay; null before, and where there is no profile.</summary>
     DateTimeOffset? BootReadyAt { get; }
 
+    /// <summary>What the guest's reads and writes took lately, in milliseconds; null where nobody looks, or there were none.</summary>
+    double? GuestLatencyMs { get; }
+
+    /// <summary>Bytes of the image's profile that are still only in the backing chain; null where there is no profile, or nobody looks.</summary>
+    long? HotRemaining { get; }
+
+    /// <summary>What it has brought in and no flush has covered yet, as offsets and lengths; null where that is not known.</summary>
+    IReadOnlyList<(long Offset, long Length)>? Unflushed { get; }
+
     /// <summary>Takes over a changed pace or policy, at once.</summary>
     void Change(StreamSpec spec);
 

@@ -69,6 +69,16 @@ internal sealed class NativeRun(IHypervisor hypervisor, DiskAddress disk, Stream
     public DateTimeOffset? BootReadyAt => null;
 
     /// <inheritdoc/>
+    public double? GuestLatencyMs => null;
+
+    /// <inheritdoc/>
+    public long? HotRemaining => null;
+
+    /// <inheritdoc/>
+    /// <remarks>QEMU does not tell where its job is at work.</remarks>
+    public IReadOnlyList<(long Offset, long Length)>? Unflushed => null;
+
+    /// <inheritdoc/>
     public void Change(StreamSpec spec) => Interlocked.Exchange(ref _bandwidth, spec.Bandwidth);
 
     /// <inheritdoc/>

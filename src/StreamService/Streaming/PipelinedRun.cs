@@ -40,6 +40,7 @@ internal sealed class PipelinedRun(
     private long _streamedAtMap;
     private long _bytesDurable;
     private StrongBox<DateTimeOffset>? _bootReadyAt;
+    private long _hotRemaining = -1;
     private Wait? _wait;
 
     /// <summary>Something that QEMU was asked for beside populating.</summary>
@@ -70,6 +71,15 @@ internal sealed class PipelinedRun(
 
     /// <inheritdoc/>
     public DateTimeOffset? BootReadyAt => Volatile.Read(ref _bootReadyAt)?.Value;
+
+    /// <inheritdoc/>
+    public double? GuestLatencyMs => _guest.LatencyMs;
+
+    /// <inheritdoc/>
+    public long? HotRemaining => Interlocked.Read(ref _hotRemaining) is var remaining and >= 0 ? remaining : null;
+
+    /// <inheritdoc/>
+    public IReadOnlyList<(long Offset, long Length)>? Unflushed => _populator?.Unflushed.All;
 
     /// <inheritdoc/>
     /// <remarks>The bandwidth is the pace's, which outlives the run; the rest counts with the next look at the guest, within 100 ms.</remarks>
@@ -109,7 +119,12 @@ internal sealed class PipelinedRun(
         await finalizing();
         WaitFor("the last flush, and the end of the backing link");
         using var span = Spans.Begin("stream.finalize");
-        await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () => Interlocked.Exchange(ref _bytesDurable, BytesStreamed), time, cancellationToken);
+        await DiskFinalizer.FinishAsync(hypervisor, disk, _spec.Base, export, () =>
+        {
+            Interlocked.Exchange(ref _bytesDurable, BytesStreamed);
+            populator.Unflushed.BeginFlush();
+            populator.Unflushed.EndFlush();
+        }, time, cancellationToken);
     }
 
     /// <summary>
@@ -152,7 +167,9 @@ internal sealed class PipelinedRun(
         if (hot is null || BootReadyAt is not null)
             return;
         var depth = await DiskFinalizer.BaseDepthAsync(hypervisor, disk, _spec.Base, cancellationToken);
-        if (await hot.IsLocalAsync(warm, depth, cancellationToken))
+        var remaining = await hot.RemainingBytesAsync(warm, depth, cancellationToken);
+        Interlocked.Exchange(ref _hotRemaining, remaining);
+        if (remaining == 0)
             Interlocked.CompareExchange(ref _bootReadyAt, new StrongBox<DateTimeOffset>(time.GetUtcNow()), null);
     }
 
@@ -248,8 +265,10 @@ internal sealed class PipelinedRun(
         var streamed = BytesStreamed;
         using var span = Spans.Begin("stream.flush");
         var begun = time.GetTimestamp();
+        _populator?.Unflushed.BeginFlush();
         await warm.FlushAsync(cancellationToken);
         _meters.Flushed(time.GetElapsedTime(begun));
         Interlocked.Exchange(ref _bytesDurable, streamed);
+        _populator?.Unflushed.EndFlush();
     }
 }

@@ -41,6 +41,9 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
     /// <summary>Bytes that its requests brought into the overlay.</summary>
     public long BytesStreamed => Interlocked.Read(ref _bytesStreamed);
 
+    /// <summary>Where they went that no flush has covered yet.</summary>
+    public UnflushedRanges Unflushed { get; } = new();
+
     /// <summary>Bytes that its requests asked for, answered or not.</summary>
     public long BytesSent => Interlocked.Read(ref _bytesSent);
 
@@ -167,7 +170,10 @@ internal sealed class Populator(NbdClient connection, NbdClient mapConnection, S
         {
             await connection.CacheAsync(offset, length, CancellationToken.None);
             if (paced)
+            {
+                Unflushed.Add(offset, length);
                 Interlocked.Add(ref _bytesStreamed, length);
+            }
         }
         catch (Exception exception)
         {

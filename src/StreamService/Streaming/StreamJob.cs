@@ -92,6 +92,9 @@ public sealed class StreamJob
     /// <summary>The present snapshot.</summary>
     public StreamStatus Status => Volatile.Read(ref _status);
 
+    /// <summary>What it has brought in and no flush has covered yet; null where that is not known. From any thread.</summary>
+    public IReadOnlyList<(long Offset, long Length)>? Unflushed => Volatile.Read(ref _run)?.Unflushed;
+
     /// <summary>Changes pace, policy, priority, or pauses and resumes; answers once that is in force.</summary>
     public Task<StreamStatus> ChangeAsync(StreamChange change, CancellationToken cancellationToken) =>
         AskAsync(() => ApplyAsync(change), change.Paused, cancellationToken);
@@ -474,8 +477,18 @@ public sealed class StreamJob
             BytesRemaining = _run?.BytesRemaining ?? status.BytesRemaining,
             BootReadyAt = status.BootReadyAt ?? _run?.BootReadyAt,
             BytesPerSecond = _run is null ? 0 : _rate.Observe(streamed),
+            GuestLatencyMs = _run?.GuestLatencyMs,
+            HotRemaining = _run is null ? status.HotRemaining : _run.HotRemaining ?? status.HotRemaining,
+            Budgets = Shares(status.Budgets),
             Reason = status.State == StreamState.Running ? _run?.Yielding : status.Reason,
         };
+    }
+
+    /// <summary>The budgets it is under; the same list as before where nothing about them changed, so that the status counts as the same.</summary>
+    private IReadOnlyList<BudgetShare> Shares(IReadOnlyList<BudgetShare> before)
+    {
+        var shares = _run is null ? [] : _pace.Budgets?.Shares() ?? [];
+        return shares.SequenceEqual(before) ? before : shares;
     }
 
     /// <summary>Adds a finished run's figures to the job's.</summary>

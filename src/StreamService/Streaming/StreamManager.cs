@@ -111,9 +111,23 @@ public sealed class StreamManager(
         return Live(status);
     }
 
-    /// <summary>A page of streams, the newest first.</summary>
-    public async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter, PagePosition? after, int limit, CancellationToken cancellationToken) =>
-        [.. (await store.ListAsync(filter, after, limit, cancellationToken)).Select(Live)];
+    /// <summary>The present snapshots of those of the streams that there are.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> FindAllAsync(IReadOnlyCollection<Guid> streams, CancellationToken cancellationToken) =>
+        [.. (await store.FindAllAsync(streams, cancellationToken)).Select(Live)];
+
+    /// <summary>A page of streams.</summary>
+    public async Task<IReadOnlyList<StreamListing>> ListAsync(StreamFilter filter, StreamOrdering ordering, StreamPosition? after, int limit, CancellationToken cancellationToken) =>
+        [.. (await store.ListAsync(filter, ordering, after, limit, cancellationToken)).Select(listed => listed with { Status = Live(listed.Status) })];
+
+    /// <summary>What streams add up to, by host and state.</summary>
+    public Task<IReadOnlyList<StreamSum>> SumAsync(StreamFilter filter, CancellationToken cancellationToken) => store.SumAsync(filter, cancellationToken);
+
+    /// <summary>How many wait for something, or failed with nothing done about their disk since.</summary>
+    public async Task<int> CountAttentionAsync(StreamFilter filter, CancellationToken cancellationToken) =>
+        await store.CountAsync(filter with { States = [StreamState.Waiting, StreamState.Failed], LatestOnly = true }, cancellationToken);
+
+    /// <summary>What a disk's stream has brought in and no flush has covered yet, as offsets and lengths; null where none is at work that could tell.</summary>
+    public IReadOnlyList<(long Offset, long Length)>? FindUnflushed(DiskAddress disk) => FindActive(disk)?.Unflushed;
 
     /// <summary>The present snapshots of all streams that are not over.</summary>
     public IReadOnlyList<StreamStatus> ListActive() => [.. _active.Values.Select(job => job.Status).OrderBy(status => status.CreatedAt)];
@@ -180,7 +194,8 @@ public sealed class StreamManager(
                 }, cancellationToken);
                 continue;
             }
-            var job = NewJob(status, DefaultCluster, hypervisor);
+            // What it was when the other service ended is no rate any more.
+            var job = NewJob(status with { BytesPerSecond = 0 }, DefaultCluster, hypervisor);
             if (_active.TryAdd(status.Disk, job))
                 _started.Writer.TryWrite(job);
         }

@@ -154,6 +154,11 @@ public sealed record StreamChange(long? Bandwidth, StreamPolicy? Policy, StreamP
     public long? MinBandwidth { get; init; }
 }
 
+/// <summary>A budget on a stream's way, and what of it is the stream's.</summary>
+/// <param name="BytesPerSecond">The budget's pace now; 0 is unlimited.</param>
+/// <param name="Share">By the weight of the stream's priority among those that want some of it now, in bytes per second; 0 where the budget is unlimited.</param>
+public sealed record BudgetShare(string Name, long BytesPerSecond, long Share);
+
 /// <summary>Why a stream failed: a code of the contract and the failing layer's own words.</summary>
 public sealed record StreamError(string Code, string Detail);
 
@@ -197,6 +202,16 @@ public sealed record StreamStatus(
     /// <summary>The span of the request that began it, as W3C's traceparent; null where nobody traces.</summary>
     public string? TraceParent { get; init; }
 
+    /// <summary>What the guest's reads and writes took lately, in milliseconds; null where nobody looks, or the guest leaves the disk alone.</summary>
+    public double? GuestLatencyMs { get; init; }
+
+    /// <summary>What the image's profile names and is still only in the backing chain, in bytes; null where there is no profile, or none was looked for.</summary>
+    public long? HotRemaining { get; init; }
+
+    /// <summary>The budgets that it is under now, the narrowest scope first. Of the moment alone: no event keeps them.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<BudgetShare> Budgets { get; init; } = [];
+
     /// <summary>Attempts in a row that failed; 0 while all goes well.</summary>
     public int Attempt { get; init; }
 
@@ -233,9 +248,9 @@ public sealed record StreamStatus(
             StartedAt = StartedAt ?? (state is StreamState.Running or StreamState.Waiting or StreamState.Finalizing ? now : null),
         };
         if (state == StreamState.Completed)
-            next = next with { BytesRemaining = 0, BytesDurable = next.BytesStreamed };
+            next = next with { BytesRemaining = 0, BytesDurable = next.BytesStreamed, HotRemaining = next.HotRemaining is null ? null : 0 };
         if (next.IsFinal)
             next = next with { FinishedAt = now };
-        return state is StreamState.Running or StreamState.Finalizing ? next : next with { BytesPerSecond = 0 };
+        return state is StreamState.Running or StreamState.Finalizing ? next : next with { BytesPerSecond = 0, GuestLatencyMs = null, Budgets = [] };
     }
 }

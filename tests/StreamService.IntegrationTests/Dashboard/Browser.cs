@@ -42,6 +42,16 @@ internal sealed class Browser : IAsyncDisposable
         return page;
     }
 
+    /// <summary>The page from top to bottom, in a window of that height: what sticks to an edge of the window is where it belongs.</summary>
+    public static async Task ScreenshotAsync(IPage page, string name)
+    {
+        var window = page.ViewportSize!;
+        var height = await page.EvaluateAsync<int>("() => document.documentElement.scrollHeight");
+        await page.SetViewportSizeAsync(window.Width, Math.Max(window.Height, height));
+        await page.ScreenshotAsync(new() { Path = ScreenshotPath(name) });
+        await page.SetViewportSizeAsync(window.Width, window.Height);
+    }
+
     /// <summary>Where screenshots are left for whoever wants to look.</summary>
     public static string ScreenshotPath(string name)
     {

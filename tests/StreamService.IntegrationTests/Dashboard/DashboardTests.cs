@@ -14,7 +14,7 @@ public sealed class DashboardTests(SharedService shared)
         await using var domain = await TestDomain.StartAsync();
         var service = await shared.StartedAsync();
         await using var browser = await Browser.StartAsync();
-        var page = await browser.OpenAsync(service.Address);
+        var page = await browser.OpenAsync(new Uri(service.Address, "/#/domains"));
         var errors = new List<string>();
         page.PageError += (_, error) => errors.Add(error);
         await Assertions.Expect(page.GetByTestId("hub-state")).ToHaveAttributeAsync("data-state", "connected");
@@ -23,11 +23,15 @@ public sealed class DashboardTests(SharedService shared)
         await page.GetByTestId("stream-bandwidth-input").FillAsync("4");
         await page.GetByTestId("btn-stream-start").ClickAsync();
 
-        var row = page.GetByTestId("stream-row").Filter(new() { HasText = domain.Name });
+        // The page goes on to the stream's own.
+        var row = page.GetByTestId("stream-page");
+        await Assertions.Expect(row).ToContainTextAsync(domain.Name);
         await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Running");
         var progress = row.GetByTestId("stream-progress");
         await Assertions.Expect(progress).ToHaveAttributeAsync("aria-valuenow", new Regex("^[1-9][0-9](\\.\\d+)?$"));
-        await page.ScreenshotAsync(new() { Path = Browser.ScreenshotPath("dashboard-in-mid-stream") });
+        await Assertions.Expect(row.GetByTestId("map-durable")).Not.ToHaveTextAsync("0 B");
+        await Assertions.Expect(row.GetByTestId("chain").Locator("li")).ToHaveCountAsync(3);
+        await Assertions.Expect(row.GetByTestId("event")).ToContainTextAsync(["Running", "Queued"]);
 
         await row.GetByTestId("btn-pause").ClickAsync();
         await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Paused");
@@ -38,11 +42,33 @@ public sealed class DashboardTests(SharedService shared)
         await row.GetByTestId("bandwidth-input").FillAsync("2");
         await row.GetByTestId("btn-bandwidth").ClickAsync();
         await service.WaitForAsync(domain, "the bandwidth to change", status => status.GetProperty("bandwidth").GetInt64() == 2 << 20);
+        await row.GetByTestId("priority-select").SelectOptionAsync("high");
+        await service.WaitForAsync(domain, "the priority to change", status => status.GetProperty("priority").GetString() == "high");
 
         await row.GetByTestId("btn-cancel").ClickAsync();
         await Assertions.Expect(row.GetByTestId("stream-state")).ToHaveTextAsync("Cancelled");
         Assert.Equal("cancelled", (await service.StatusAsync(domain)).GetProperty("state").GetString());
+        await Assertions.Expect(row.GetByTestId("event").First).ToContainTextAsync("Cancelled");
         Assert.Empty(errors);
+    }
+
+    [Fact]
+    public async Task Layers_drop_off_when_the_disk_is_independent()
+    {
+        await using var domain = await TestDomain.StartAsync(size: 16 << 20);
+        var service = await shared.StartedAsync();
+        var started = await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 1 << 20, policy = "fixed" });
+        await using var browser = await Browser.StartAsync();
+        var page = await browser.OpenAsync(new Uri(service.Address, $"/#/streams/{started.GetProperty("streamId").GetString()}"));
+        await Assertions.Expect(page.GetByTestId("chain").Locator("li[data-dropped=false]")).ToHaveCountAsync(3);
+
+        await service.HurryAsync(domain);
+
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Completed");
+        await Assertions.Expect(page.GetByTestId("chain").Locator("li[data-dropped=true]")).ToHaveCountAsync(2);
+        await Assertions.Expect(page.GetByTestId("chain-note")).ToContainTextAsync("independent");
+        await Assertions.Expect(page.GetByTestId("map-backing")).ToHaveTextAsync("0 B");
+        await Browser.ScreenshotAsync(page, "stream-independent");
     }
 
     [Fact]
@@ -51,18 +77,20 @@ public sealed class DashboardTests(SharedService shared)
         await using var domain = await TestDomain.StartAsync();
         await using var service = await ServiceProcess.StartAsync();
         await using var browser = await Browser.StartAsync();
-        var page = await browser.OpenAsync(service.Address, width: 390, height: 844, ColorScheme.Dark);
+        var started = await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 2 << 20 });
+        var page = await browser.OpenAsync(new Uri(service.Address, $"/#/streams/{started.GetProperty("streamId").GetString()}"), width: 390, height: 844, ColorScheme.Dark);
         var hub = page.GetByTestId("hub-state");
         await Assertions.Expect(hub).ToHaveAttributeAsync("data-state", "connected");
-        await service.StartStreamAsync(domain, new { mode = "full", bandwidth = 2 << 20 });
         await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Running");
-        await page.ScreenshotAsync(new() { Path = Browser.ScreenshotPath("dashboard-phone-dark") });
 
         await service.KillAsync();
         await Assertions.Expect(hub).Not.ToHaveAttributeAsync("data-state", "connected");
+        await Assertions.Expect(page.GetByTestId("offline")).ToBeVisibleAsync();
+        await page.ScreenshotAsync(new() { Path = Browser.ScreenshotPath("reconnecting-phone-dark") });
         await service.StartAgainAsync();
 
         await Assertions.Expect(hub).ToHaveAttributeAsync("data-state", "connected", new() { Timeout = 60_000 });
+        await Assertions.Expect(page.GetByTestId("offline")).ToHaveCountAsync(0);
         await service.ChangeAsync(domain, new { bandwidth = 0 });
         await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Completed");
     }

@@ -41,8 +41,9 @@ internal sealed class DeploymentSite : IAsyncDisposable
 
     /// <param name="uri">Of the repository; null: the folder of images.</param>
     /// <param name="settings">Of the service, beside the repository and the folder of overlays.</param>
+    /// <param name="template">Makes the operator's template; null: the service's own.</param>
     /// <param name="overlaySpace">Options of a file system of its own for the overlays, as mount takes them; null: none.</param>
-    public static async Task<DeploymentSite> StartAsync(Func<DeploymentSite, Task<string>>? uri = null, Dictionary<string, string>? settings = null, string? overlaySpace = null)
+    public static async Task<DeploymentSite> StartAsync(Func<DeploymentSite, Task<string>>? uri = null, Dictionary<string, string>? settings = null, string? overlaySpace = null, Func<DeploymentSite, Task<string>>? template = null)
     {
         Requires.Libvirt();
         if (overlaySpace is not null)
@@ -69,6 +70,8 @@ internal sealed class DeploymentSite : IAsyncDisposable
                 ["StreamService__Deployment__OverlayFolder"] = site.Overlays,
                 ["StreamService__Deployment__Learn"] = "false",
             };
+            if (template is not null)
+                all["StreamService__Deployment__DomainXmlFile"] = await template(site);
             foreach (var (name, value) in settings ?? [])
                 all[name] = value;
             site.Service = await ServiceProcess.StartAsync(all);

@@ -10,7 +10,8 @@ namespace StreamService.IntegrationTests.Harness;
 internal sealed partial class RecordingGuest : IAsyncDisposable
 {
     private static readonly string Script = Path.Combine(Repository.Root, "deploy", "demo-guest");
-    private static readonly Lazy<Task<string>> Image = new(BuildAsync);
+    /// <summary>The folder that the guest is made in.</summary>
+    internal static readonly Lazy<Task<string>> Image = new(BuildAsync);
     private static int _count;
 
     private readonly TwoHosts _hosts;

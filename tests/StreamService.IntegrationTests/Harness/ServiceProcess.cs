@@ -114,7 +114,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private string ApiSocket => Path.Combine(_folder, "api.sock");
 
     /// <summary>Where the service looks for monitor sockets: host "monitors".</summary>
-    private string MonitorFolder => Path.Combine(_folder, "monitors");
+    public string MonitorFolder => Path.Combine(_folder, "monitors");
 
     public async Task StartAgainAsync()
     {

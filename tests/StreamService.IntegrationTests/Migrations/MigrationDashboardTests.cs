@@ -15,7 +15,7 @@ public sealed class MigrationDashboardTests(SharedTwoHosts shared)
         await using var site = await MigrationSite.StartAsync(shared);
         await using var guest = await MigratingGuest.StartAsync(site.Hosts, backing: true);
         await using var browser = await Browser.StartAsync(await WrapAsync(site.Hosts));
-        var page = await browser.OpenAsync(ServiceProcess.AddressWithin);
+        var page = await browser.OpenAsync(new Uri(ServiceProcess.AddressWithin, "/#/domains"));
         var errors = new List<string>();
         page.PageError += (_, error) => errors.Add(error);
 
@@ -35,7 +35,17 @@ public sealed class MigrationDashboardTests(SharedTwoHosts shared)
         await Assertions.Expect(row.Locator("[data-step=stream]")).ToHaveAttributeAsync("data-state", "running", new() { Timeout = 30_000 });
         await Assertions.Expect(row.GetByTestId("migration-where")).ToContainTextAsync("h2, since");
         await Assertions.Expect(row.GetByTestId("btn-migration-cancel")).ToHaveCountAsync(0);
-        await page.ScreenshotAsync(new() { Path = Browser.ScreenshotPath("migration-streaming"), FullPage = true });
+        Assert.Empty(await Axe.FindAsync(page));
+        foreach (var (variant, width, height, colors) in new[]
+        {
+            ("desktop-light", 1440, 900, ColorScheme.Light), ("desktop-dark", 1440, 900, ColorScheme.Dark),
+            ("phone-light", 390, 844, ColorScheme.Light), ("phone-dark", 390, 844, ColorScheme.Dark),
+        })
+        {
+            await page.SetViewportSizeAsync(width, height);
+            await page.EmulateMediaAsync(new() { ColorScheme = colors });
+            await Browser.ScreenshotAsync(page, $"migration-streaming-{variant}");
+        }
         await Assertions.Expect(row.GetByTestId("migration-state")).ToHaveTextAsync("Completed", new() { Timeout = 60_000 });
         await Assertions.Expect(row.Locator("[data-step][data-state=done]")).ToHaveCountAsync(8);
 

@@ -26,6 +26,7 @@ public sealed class ScopeTests : IAsyncLifetime
         ["DELETE /domains/{id}/disks/{path}/stream"] = Scopes.StreamsWrite,
         ["GET /domains/{id}/disks/{path}/status"] = Scopes.StreamsRead,
         ["GET /streams"] = Scopes.StreamsRead,
+        ["GET /streams/summary"] = Scopes.StreamsRead,
         ["GET /streams/{streamId}"] = Scopes.StreamsRead,
         ["GET /streams/{streamId}/events"] = Scopes.StreamsRead,
         ["GET /images"] = Scopes.StreamsRead,

@@ -35,7 +35,7 @@ public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
 
         await new SqliteDatabase(Contexts, log).PrepareAsync(Token);
 
-        Assert.Equal(good.StreamId, Assert.Single(await Store.ListAsync(new StreamFilter(), null, 10, Token)).StreamId);
+        Assert.Equal(good.StreamId, Assert.Single(await ListAsync(new())).StreamId);
         Assert.Equal(2, log.Collector.GetSnapshot().Count(line => line.Id.Id == 502));
         Assert.Contains(log.Collector.GetSnapshot(), line => line.Message.Contains(bad.StreamId.ToString(), StringComparison.OrdinalIgnoreCase));
     }
@@ -52,6 +52,25 @@ public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
         await database.ReopenAsync(Token);
 
         Assert.False(database.IsLost());
-        Assert.Empty(await Store.ListAsync(new StreamFilter(), null, 10, Token));
+        Assert.Empty(await ListAsync(new()));
+    }
+
+    [Fact]
+    public async Task Lists_enter_an_index_where_a_page_begins()
+    {
+        await using var context = await Contexts.CreateDbContextAsync(Token);
+        foreach (var (sort, index) in new[] { (StreamSort.Created, "CreatedAt"), (StreamSort.Updated, "UpdatedAt"), (StreamSort.Name, "DomainName"), (StreamSort.Host, "Host") })
+        {
+            var query = StreamOrdering.By(sort, null).Apply(context.Streams, new StreamPosition("5", Guid.NewGuid())).Take(10);
+            await using var command = query.CreateDbCommand();
+            command.CommandText = "EXPLAIN QUERY PLAN " + command.CommandText;
+            await context.Database.OpenConnectionAsync(Token);
+            var plan = new List<string>();
+            await using (var reader = await command.ExecuteReaderAsync(Token))
+                while (await reader.ReadAsync(Token))
+                    plan.Add(reader.GetString(3));
+            Assert.Contains(plan, step => step.StartsWith("SEARCH", StringComparison.Ordinal) && step.Contains($"IX_Streams_{index}_StreamId", StringComparison.Ordinal));
+            Assert.DoesNotContain(plan, step => step.Contains("TEMP B-TREE", StringComparison.Ordinal));
+        }
     }
 }

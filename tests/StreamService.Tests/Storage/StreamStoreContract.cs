@@ -83,8 +83,12 @@ public abstract class StreamStoreContract
         Assert.Equal(streams[^1].StreamId, (await Store.FindLatestAsync(disk, Token))!.StreamId);
     }
 
-    [Fact]
-    public async Task Pages_hold_each_stream_once_newest_first_also_at_equal_times()
+    public static TheoryData<StreamSort, SortDirection> Orderings =>
+        [.. from sort in Enum.GetValues<StreamSort>() from direction in Enum.GetValues<SortDirection>() select (sort, direction)];
+
+    [Theory]
+    [MemberData(nameof(Orderings))]
+    public async Task Pages_hold_each_stream_once_in_their_order_also_at_equal_keys(StreamSort sort, SortDirection direction)
     {
         // Ids that order differently as text, as bytes and as numbers.
         var random = new Random(4);
@@ -92,16 +96,103 @@ public abstract class StreamStoreContract
         {
             var bytes = new byte[16];
             random.NextBytes(bytes);
-            await Store.AddAsync(New(Time.AddSeconds(i / 10)) with { StreamId = new Guid(bytes) }, null, Token);
+            var stream = New(Time.AddSeconds(i / 10), i % 3 == 0 ? StreamState.Completed : StreamState.Running);
+            await Store.AddAsync(stream with
+            {
+                StreamId = new Guid(bytes),
+                DomainName = $"Web {i % 7}",
+                Disk = stream.Disk with { Host = $"h{i % 3}" },
+                UpdatedAt = Time.AddSeconds(i % 5),
+                BytesPerSecond = i % 4 * 1000,
+                BytesRemaining = i % 6 == 0 ? null : i % 6 * 5000,
+            }, null, Token);
         }
-        var whole = await Store.ListAsync(new(), after: null, limit: 100, Token);
-        Assert.Equal(50, whole.Select(stream => stream.StreamId).Distinct().Count());
-        Assert.Equal(whole.Select(stream => stream.CreatedAt).OrderDescending(), whole.Select(stream => stream.CreatedAt));
+        var ordering = StreamOrdering.By(sort, direction);
+        var whole = await Store.ListAsync(new(), ordering, after: null, limit: 100, Token);
+        Assert.Equal(50, whole.Select(listed => listed.Status.StreamId).Distinct().Count());
 
-        var paged = new List<StreamStatus>();
-        while (await Store.ListAsync(new(), paged.Count == 0 ? null : new(paged[^1].CreatedAt, paged[^1].StreamId), limit: 3, Token) is { Count: > 0 } page)
+        var paged = new List<StreamListing>();
+        while (await Store.ListAsync(new(), ordering, paged.Count == 0 ? null : paged[^1].Position, limit: 3, Token) is { Count: > 0 } page)
             paged.AddRange(page);
-        Assert.Equal(whole, paged);
+        Assert.Equal(whole.Select(listed => listed.Status.StreamId), paged.Select(listed => listed.Status.StreamId));
+
+        var keys = whole.Select(listed => Key(listed.Status, sort)).ToList();
+        var known = keys.Where(key => key is not null).ToList();
+        // Those that have no key are last, whichever way.
+        Assert.Equal(known, keys.Take(known.Count));
+        Assert.Equal(direction == SortDirection.Asc ? known.Order() : known.OrderDescending(), known);
+        Assert.True(known.Distinct().Count() > 2);
+    }
+
+    private static IComparable? Key(StreamStatus status, StreamSort sort) => sort switch
+    {
+        StreamSort.Created => status.CreatedAt,
+        StreamSort.Updated => status.UpdatedAt,
+        StreamSort.Name => status.DomainName,
+        StreamSort.Host => status.Disk.Host,
+        StreamSort.Rate => status.BytesPerSecond,
+        StreamSort.Eta => status.IsFinal ? null : (long?)status.EtaSeconds,
+        _ => status.BytesRemaining,
+    };
+
+    [Fact]
+    public void Each_ordering_has_its_own_way_unless_told_otherwise_and_knows_its_keys()
+    {
+        Assert.Same(StreamOrdering.Newest, StreamOrdering.By(StreamSort.Created, direction: null));
+        Assert.Same(StreamOrdering.By(StreamSort.Name, SortDirection.Asc), StreamOrdering.By(StreamSort.Name, direction: null));
+        Assert.Equal(14, Orderings.Select(row => StreamOrdering.By(row.Data.Item1, row.Data.Item2).Name).Distinct().Count());
+        Assert.False(StreamOrdering.Newest.IsKey("web"));
+        Assert.False(StreamOrdering.Newest.IsKey("-1"));
+        Assert.True(StreamOrdering.By(StreamSort.Name, null).IsKey("web"));
+    }
+
+    [Fact]
+    public async Task Search_wants_every_word_in_name_target_or_host_in_whatever_case_or_an_id()
+    {
+        var web = New() with { DomainName = "Web-Front", Disk = new DiskAddress("rack1", Guid.NewGuid(), "vda") };
+        var data = New() with { DomainName = "data_50%", Disk = new DiskAddress("rack2", Guid.NewGuid(), "vdb") };
+        await Store.AddAsync(web, null, Token);
+        await Store.AddAsync(data, null, Token);
+
+        foreach (var (search, found) in new (string, StreamStatus[])[]
+        {
+            ("web", [web]), ("FRONT", [web]), ("rack", [web, data]), ("rack vdb", [data]), ("web vdb", []), ("  ", [web, data]),
+            ("50%", [data]), ("_", [data]), (web.StreamId.ToString(), [web]), (data.Disk.Domain.ToString(), [data]),
+        })
+            Assert.Equal(found.Select(stream => stream.StreamId).Order(), (await ListAsync(new() { Search = search })).Select(stream => stream.StreamId).Order());
+    }
+
+    [Fact]
+    public async Task Caller_limits_are_asked_of_the_database()
+    {
+        var labels = new[] { "web", "webber", "db\nweb", null };
+        foreach (var (i, text) in labels.Index())
+            await Store.AddAsync(New() with { DomainName = $"d{i}", Labels = new(text), Disk = new DiskAddress($"h{i}", Guid.NewGuid(), "vda") }, null, Token);
+
+        Assert.Equal(["d0", "d2"], await NamesAsync(new() { Labels = ["web"] }));
+        Assert.Equal(["d0", "d1", "d2"], await NamesAsync(new() { Labels = ["web", "webber"] }));
+        Assert.Equal(["d1", "d3"], await NamesAsync(new() { Hosts = ["h1", "h3"] }));
+        Assert.Equal(["d2"], await NamesAsync(new() { Hosts = ["h1", "h2"], Labels = ["web"] }));
+    }
+
+    [Fact]
+    public async Task Sums_are_by_host_and_state_and_what_failed_needs_nobody_once_another_was_begun()
+    {
+        var failed = New(Time, StreamState.Failed);
+        await Store.AddAsync(failed, null, Token);
+        await Store.AddAsync(New(Time, StreamState.Failed), null, Token);
+        await Store.AddAsync(New(Time, StreamState.Waiting) with { BytesPerSecond = 0 }, null, Token);
+        await Store.AddAsync(New(Time.AddSeconds(1)) with { Disk = failed.Disk, BytesPerSecond = 70, BytesRemaining = null }, null, Token);
+        await Store.AddAsync(New() with { BytesPerSecond = 30, BytesRemaining = 500, Disk = new DiskAddress("other", Guid.NewGuid(), "vda") }, null, Token);
+
+        var sums = await Store.SumAsync(new(), Token);
+
+        Assert.Equal(
+            [new("local", StreamState.Failed, 2, 0, 0), new("local", StreamState.Running, 1, 0, 70), new("local", StreamState.Waiting, 1, 600, 0), new("other", StreamState.Running, 1, 500, 30)],
+            sums.OrderBy(sum => sum.Host).ThenBy(sum => sum.State.ToString()));
+        Assert.Equal(new("other", StreamState.Running, 1, 500, 30), Assert.Single(await Store.SumAsync(new(Host: "other"), Token)));
+        Assert.Equal(1, await Store.CountAsync(new([StreamState.Failed]) { LatestOnly = true }, Token));
+        Assert.Equal(2, await Store.CountAsync(new([StreamState.Failed]), Token));
     }
 
     [Fact]
@@ -113,10 +204,10 @@ public abstract class StreamStoreContract
         var other = New() with { Disk = new DiskAddress("other", Guid.NewGuid(), "vda") };
         await Store.AddAsync(other, null, Token);
 
-        Assert.Equal(other.StreamId, Assert.Single(await Store.ListAsync(new(Host: "other"), null, 10, Token)).StreamId);
-        Assert.Equal(other.StreamId, Assert.Single(await Store.ListAsync(new(Domain: other.Disk.Domain), null, 10, Token)).StreamId);
-        Assert.Equal([StreamState.Paused, StreamState.Failed], (await Store.ListAsync(new([StreamState.Failed, StreamState.Paused], "local"), null, 10, Token)).Select(stream => stream.State));
-        Assert.Empty(await Store.ListAsync(new([StreamState.Idle]), null, 10, Token));
+        Assert.Equal(other.StreamId, Assert.Single(await ListAsync(new(Host: "other"))).StreamId);
+        Assert.Equal(other.StreamId, Assert.Single(await ListAsync(new(Domain: other.Disk.Domain))).StreamId);
+        Assert.Equal([StreamState.Paused, StreamState.Failed], (await ListAsync(new([StreamState.Failed, StreamState.Paused], "local"))).Select(stream => stream.State));
+        Assert.Empty(await ListAsync(new([StreamState.Idle])));
         var active = await Store.ListActiveAsync(Token);
         Assert.Equal(states.Count - 3 + 1, active.Count);
         Assert.DoesNotContain(active, stream => stream.IsFinal);
@@ -129,7 +220,7 @@ public abstract class StreamStoreContract
         var status = New();
         await Store.AddAsync(status, "key", Token);
         await Store.AddAsync(status, "key", Token);
-        Assert.Single(await Store.ListAsync(new(), after: null, limit: 10, Token));
+        Assert.Single(await ListAsync(new()));
     }
 
     [Fact]
@@ -142,12 +233,17 @@ public abstract class StreamStoreContract
         await using var context = await Contexts.CreateDbContextAsync(Token);
         Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE \"Streams\" SET \"State\" = 'Dreaming' WHERE \"StreamId\" = {bad.StreamId}", Token));
 
-        Assert.Equal(good.StreamId, Assert.Single(await Store.ListAsync(new(), after: null, limit: 10, Token)).StreamId);
+        Assert.Equal(good.StreamId, Assert.Single(await ListAsync(new())).StreamId);
         Assert.Equal(good.StreamId, Assert.Single(await Store.ListActiveAsync(Token)).StreamId);
         Assert.Null(await Store.FindAsync(bad.StreamId, Token));
         Assert.Null(await Store.FindLatestAsync(bad.Disk, Token));
         Assert.Equal(2, await context.Streams.CountAsync(Token));
     }
+
+    protected async Task<IReadOnlyList<StreamStatus>> ListAsync(StreamFilter filter) =>
+        [.. (await Store.ListAsync(filter, StreamOrdering.Newest, after: null, limit: 100, Token)).Select(listed => listed.Status)];
+
+    private async Task<IEnumerable<string>> NamesAsync(StreamFilter filter) => (await ListAsync(filter)).Select(stream => stream.DomainName).Order();
 
     protected static StreamStatus New(DateTimeOffset? createdAt = null, StreamState state = StreamState.Running) => new(
         Guid.NewGuid(), new DiskAddress("local", Guid.NewGuid(), "vda"), "web", 1000, StreamMode.Full,

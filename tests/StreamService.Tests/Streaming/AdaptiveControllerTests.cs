@@ -194,6 +194,24 @@ public sealed class AdaptiveControllerTests
 
     private static readonly AdaptiveLimits Default = new(TargetLatencyMs: null, MinBandwidth: 0, Bandwidth: 0, ClusterSize: 64 << 10, InFlight: 16);
 
+    [Fact]
+    public void It_tells_what_the_guest_feels_while_it_works()
+    {
+        var disk = new Disk { Alone = 0.5, PerMiB = 0 };
+        disk.Run(seconds: 1, operations: 0);
+        Assert.Null(disk.TellsLatency);
+        disk.Run(seconds: 1, operations: 20);
+        Assert.Equal(0.5, disk.TellsLatency);
+        disk.Alone = 3;
+        disk.Run(seconds: 2, operations: 20);
+        Assert.InRange(disk.TellsLatency!.Value, 2.9, 3);
+        disk.GoBlind();
+        Assert.Null(disk.TellsLatency);
+        disk.Run(seconds: 1, operations: 20);
+        disk.Run(seconds: 1, operations: 0);
+        Assert.Null(disk.TellsLatency);
+    }
+
     private sealed class Disk
     {
         private readonly FakeTimeProvider _time = new();
@@ -232,6 +250,10 @@ public sealed class AdaptiveControllerTests
                 default);
             return _pace = _controller.Observe(_io, new StreamWork((long)_streamed, _requestTime));
         }
+
+        public double? TellsLatency => _controller?.GuestLatencyMs;
+
+        public void GoBlind() => _controller!.Blind();
 
         public AdaptivePace Run(double seconds, int operations)
         {

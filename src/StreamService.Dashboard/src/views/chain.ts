@@ -2,36 +2,45 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import { splitPath } from '../format.ts';
 import type { Disk } from '../model.ts';
 
-interface Layer {
+export interface Layer {
   readonly role: string;
   readonly source: string;
   readonly format: string;
+  /** The link to it is gone: the disk needs it no more. */
+  readonly dropped: boolean;
 }
 
-/** The disk as its layers, from the one the guest writes to down to the base. */
-export function layersOf(disk: Disk): readonly Layer[] {
+/**
+ * The disk as its layers, from the one the guest writes to down to the base.
+ * @param before the layers that were there when somebody began to look: those that are gone since are kept, as dropped.
+ */
+export function layersOf(disk: Disk, before: readonly Layer[] = []): readonly Layer[] {
   const below = (disk.backingChain ?? []).filter((image, index) => index > 0 || image.source !== disk.source);
-  const role = (index: number) => (index === below.length - 1 ? 'base' : 'backing');
+  const dropped = before.slice(1).filter((layer) => !below.some((image) => image.source === layer.source));
+  const last = below.length - 1;
   return [
-    { role: below.length > 0 ? 'overlay' : 'disk', source: disk.source ?? '', format: disk.format ?? '' },
-    ...below.map((image, index) => ({ role: role(index), source: image.source, format: image.format ?? '' })),
+    { role: below.length + dropped.length > 0 ? 'overlay' : 'disk', source: disk.source ?? '', format: disk.format ?? '', dropped: false },
+    ...dropped.map((layer) => ({ ...layer, dropped: true })),
+    ...below.map((image, index) => ({ role: index === last ? 'base' : 'backing', source: image.source, format: image.format ?? '', dropped: false })),
   ];
 }
 
-export function chain(disk: Disk): TemplateResult {
+/** @param note stands on the link from the overlay down. */
+export function chain(target: string, layers: readonly Layer[], note = ''): TemplateResult {
   return html`
-    <ol class="chain" aria-label="Layers of ${disk.target}, the overlay first" data-testid="chain">
-      ${layersOf(disk).map(layerBox)}
+    <ol class="chain" aria-label="Layers of ${target}, the overlay first" data-testid="chain">
+      ${layers.map((layer, index) => layerBox(layer, index === 1 ? note : ''))}
     </ol>`;
 }
 
-function layerBox({ role, source, format }: Layer): TemplateResult {
+function layerBox({ role, source, format, dropped }: Layer, note: string): TemplateResult {
   const { folder, name } = splitPath(source);
   return html`
-    <li data-role=${role} title=${source}>
-      <div>
-        <span class="role">${role}${format ? html` <span class="format">${format}</span>` : nothing}</span>
+    <li data-role=${role} data-dropped=${dropped} title=${source}>
+      <div class="layer">
+        <span class="role">${dropped ? `${role}, no longer needed` : role}${format ? html` <span class="format">${format}</span>` : nothing}</span>
         <span class="source"><span class="folder">${folder}</span><span class="name">${name || 'no source'}</span></span>
       </div>
+      ${dropped ? html`<span class="link-note">link dropped</span>` : note ? html`<span class="link-note number">${note}</span>` : nothing}
     </li>`;
 }

@@ -117,14 +117,21 @@ internal sealed class Budget : IDisposable
     internal int RequestSize(BudgetMember member)
     {
         lock (_lock)
-        {
-            if (_queue.BytesPerSecond == 0)
-                return SectorThrottle.RequestSizeFor(0, member.ClusterSize);
-            if (_time.GetElapsedTime(_weighedAt) >= WeighEvery)
-                Weigh();
-            var share = (double)_queue.BytesPerSecond * member.Fair.Weight / Math.Max(_weights, member.Fair.Weight);
-            return SectorThrottle.RequestSizeFor(Math.Max(1, (long)share), member.ClusterSize);
-        }
+            return SectorThrottle.RequestSizeFor(_queue.BytesPerSecond == 0 ? 0 : Math.Max(1, ShareOf(member)), member.ClusterSize);
+    }
+
+    /// <summary>What of its pace is a member's now.</summary>
+    internal BudgetShare Describe(BudgetMember member)
+    {
+        lock (_lock)
+            return new BudgetShare(Definition.Name, _queue.BytesPerSecond, ShareOf(member));
+    }
+
+    private long ShareOf(BudgetMember member)
+    {
+        if (_time.GetElapsedTime(_weighedAt) >= WeighEvery)
+            Weigh();
+        return (long)((double)_queue.BytesPerSecond * member.Fair.Weight / Math.Max(_weights, member.Fair.Weight));
     }
 
     internal void SetWeight(BudgetMember member, int weight)
@@ -187,6 +194,9 @@ internal sealed class BudgetMember(Budget budget, int weight, int clusterSize) :
 
     /// <summary>How many bytes the next request should ask for at the most: follows the share that is to be expected.</summary>
     public int NextRequestSize => Budget.RequestSize(this);
+
+    /// <summary>What of the budget is the stream's now.</summary>
+    public BudgetShare Share => Budget.Describe(this);
 
     /// <summary>Returns when the budget lets a request of that size go.</summary>
     public ValueTask WaitAsync(int bytes, CancellationToken cancellationToken) => Budget.WaitAsync(this, bytes, cancellationToken);

@@ -230,6 +230,9 @@ internal sealed class BudgetPass : IDisposable
 
     private ImmutableArray<BudgetMember> Members => ImmutableInterlocked.InterlockedCompareExchange(ref _members, default, default);
 
+    /// <summary>Each budget on the way, and what of it is this stream's now.</summary>
+    public IReadOnlyList<BudgetShare> Shares() => [.. Members.Select(member => member.Share)];
+
     /// <summary>Returns when every budget has let a request of that size go.</summary>
     public async ValueTask WaitAsync(int bytes, CancellationToken cancellationToken)
     {

@@ -22,14 +22,14 @@ internal sealed class HotData(ImageProfile profile)
         return hot;
     }
 
-    /// <summary>Whether all of it is in the overlay now, or needs not be.</summary>
+    /// <summary>Bytes of it that are not in the overlay now and need to be.</summary>
     /// <exception cref="NbdException">The disk cannot be asked.</exception>
-    public async Task<bool> IsLocalAsync(NbdClient disk, int baseDepth, CancellationToken cancellationToken)
+    public async Task<long> RemainingBytesAsync(NbdClient disk, int baseDepth, CancellationToken cancellationToken)
     {
         if (profile.Extents is not [var first, ..] || first.Offset >= disk.Export.Size)
-            return true;
+            return 0;
         var end = Math.Min(disk.Export.Size, profile.Extents[^1].End);
-        return Remaining(await AllocationMap.ReadAsync(disk, first.Offset, end - first.Offset, cancellationToken), baseDepth).Count == 0;
+        return Remaining(await AllocationMap.ReadAsync(disk, first.Offset, end - first.Offset, cancellationToken), baseDepth).Sum(extent => extent.Length);
     }
 
     /// <summary>The first extent that ends after <paramref name="offset"/>.</summary>

@@ -26,6 +26,19 @@ public sealed class BudgetTests
     }
 
     [Fact]
+    public void Each_member_is_told_its_share_by_weight_of_those_that_want_some()
+    {
+        using var budget = NewBudget(MiB);
+        var (one, other) = (budget.Join(weight: 4, Cluster), budget.Join(weight: 16, Cluster));
+        Assert.Equal((MiB, MiB / 5), (one.Share.BytesPerSecond, one.Share.Share));
+        Assert.Equal(MiB / 5 * 4, other.Share.Share, 4d);
+        other.Dispose();
+        Assert.Equal(MiB, one.Share.Share);
+        using var unlimited = NewBudget(0);
+        Assert.Equal(0, unlimited.Join(weight: 4, Cluster).Share.Share);
+    }
+
+    [Fact]
     public async Task A_cancelled_request_leaves_the_line()
     {
         using var budget = NewBudget(1);

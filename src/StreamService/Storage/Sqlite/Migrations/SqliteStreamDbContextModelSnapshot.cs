@@ -459,6 +459,9 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.Property<long>("BytesDurable")
                         .HasColumnType("INTEGER");
 
+                    b.Property<long>("BytesPerSecond")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long?>("BytesRemaining")
                         .HasColumnType("INTEGER");
 
@@ -492,6 +495,9 @@ namespace StreamService.Storage.Sqlite.Migrations
 
                     b.Property<string>("ErrorDetail")
                         .HasColumnType("TEXT");
+
+                    b.Property<long?>("EtaSeconds")
+                        .HasColumnType("INTEGER");
 
                     b.Property<long?>("FinishedAt")
                         .HasColumnType("INTEGER");
@@ -578,9 +584,15 @@ namespace StreamService.Storage.Sqlite.Migrations
 
                     b.HasKey("StreamId");
 
-                    b.HasIndex("State");
-
                     b.HasIndex("CreatedAt", "StreamId");
+
+                    b.HasIndex("DomainName", "StreamId");
+
+                    b.HasIndex("Host", "StreamId");
+
+                    b.HasIndex("State", "Host");
+
+                    b.HasIndex("UpdatedAt", "StreamId");
 
                     b.HasIndex("Host", "Domain", "Target", "CreatedAt");
 
