@@ -51,7 +51,7 @@ public sealed class DependencyTests
     /// <summary>All that the service's projects restore; build tools among them, whose licences are no worse for being looked at.</summary>
     private static IEnumerable<Package> NuGetPackages()
     {
-        foreach (var project in new[] { "StreamService", "StreamService.Qemu" })
+        foreach (var project in new[] { "StreamService", "StreamService.Qemu", "StreamService.Client", "StreamService.Ctl" })
         {
             using var assets = JsonDocument.Parse(File.ReadAllText(Path.Combine(Repository.Root, "src", project, "obj", "project.assets.json")));
             var folders = assets.RootElement.GetProperty("packageFolders").EnumerateObject().Select(folder => folder.Name).ToList();
