@@ -11,6 +11,7 @@ using StreamService.Api;
 using StreamService.Configuration;
 using StreamService.Deployment;
 using StreamService.Deployment.Images;
+using StreamService.Fleet;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
@@ -48,7 +49,8 @@ builder.Services.AddHostedService<EventKeeper>();
 
 // Hypervisors, one for each configured host.
 builder.Services.AddSingleton<HypervisorFactory>();
-builder.Services.AddSingleton(services => new HostDirectory(services.GetRequiredService<HypervisorFactory>().CreateAll()));
+builder.Services.AddSingleton(services => new HostDirectory(services.GetRequiredService<HypervisorFactory>().CreateAll(), services.GetRequiredService<Drivers>()));
+builder.Services.AddSingleton<HostTerms>();
 
 // Streaming: what streams share, then the streams.
 builder.Services.AddSingleton<BudgetRegistry>();
@@ -58,7 +60,13 @@ builder.Services.AddSingleton<SectorStepper>();
 builder.Services.AddSingleton<StreamManager>();
 // Before the first stream is taken up, so that it hears of that.
 builder.Services.AddHostedService(services => services.GetRequiredService<WebhookWorker>());
-builder.Services.AddHostedService<StreamWorker>();
+
+// Who drives which host: this service all of them, or each replica some.
+builder.Services.AddSingleton<HostDriver>();
+if (settings.Storage.IsPostgreSql)
+    builder.Services.AddFleet(settings.Fleet.Complete(builder.Configuration), settings.Storage, settings.Redis);
+else
+    builder.Services.AddSingleMachine();
 
 // Deployment: domains from central images, and what streams know of those.
 builder.Services.AddSingleton<ImageCatalog>();
@@ -76,7 +84,6 @@ builder.Services.AddSingleton<MigrationStore>();
 builder.Services.AddSingleton<SourceExports>();
 builder.Services.AddSingleton<MigrationPreflight>();
 builder.Services.AddSingleton<MigrationManager>();
-builder.Services.AddHostedService<MigrationWorker>();
 
 // Webhooks: whoever is configured is told.
 builder.Services.AddSingleton<WebhookEvents>();
@@ -159,6 +166,8 @@ app.UseCors();
 app.UseAuthentication();
 app.UseRateLimiter();
 app.UseAuthorization();
+if (settings.Storage.IsPostgreSql)
+    app.UseMiddleware<ForwardToDriver>();
 app.MapControllers();
 app.MapHub<StreamHub>("/hubs/streams", options => options.CloseOnAuthenticationExpiration = true);
 app.MapMetrics();

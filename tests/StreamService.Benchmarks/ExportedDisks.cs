@@ -98,7 +98,7 @@ internal sealed class ExportedDisks : IHypervisor, IAsyncDisposable
 
     public Task<IReadOnlyList<DomainInfo>> ListDomainsAsync(CancellationToken cancellationToken) => throw new NotSupportedException();
 
-    public Task RunAsync(CancellationToken stopping)
+    public Task RunAsync(HostTerm term, CancellationToken stopping)
     {
         Changed?.Invoke(null);
         return Task.CompletedTask;

@@ -52,7 +52,7 @@ internal static class FairnessBenchmark
         var time = TimeProvider.System;
         await using var disks = await ExportedDisks.StartAsync(folder, @base, Streams);
         using var registry = new BudgetRegistry(
-            Options.Create(new StreamServiceOptions { Budgets = { new BudgetOptions { Name = "all", BytesPerSecond = pace } } }), new BudgetStore(new NoDatabase()), time);
+            Options.Create(new StreamServiceOptions { Budgets = { new BudgetOptions { Name = "all", BytesPerSecond = pace } } }), new BudgetStore(new NoDatabase(), new DatabaseSignals()), time);
         using var stop = new CancellationTokenSource();
         var streams = new List<Member>();
         for (var i = 0; i < Streams; i++)

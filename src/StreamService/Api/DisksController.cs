@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Fleet;
 using StreamService.Hypervisors;
 using StreamService.Qemu.Disks;
 using StreamService.Security;
@@ -11,6 +12,7 @@ namespace StreamService.Api;
 /// <summary>A domain's disks.</summary>
 [ApiController]
 [Route("domains/{id}/disks/{path}")]
+[AtDriver(HostOf.Domain)]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]

@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment;
+using StreamService.Fleet;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
@@ -14,7 +15,7 @@ namespace StreamService.Api;
 /// <summary>Domains.</summary>
 [ApiController]
 [Route("domains")]
-public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamManager manager, Deployer deployer, DeploymentStore deployments, MigrationManager migrations) : ControllerBase
+public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamManager manager, Deployer deployer, DeploymentStore deployments, MigrationManager migrations, Peers peers) : ControllerBase
 {
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
     /// <param name="host">Only this host's. If it cannot be reached, the call fails.</param>
@@ -22,6 +23,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     /// <param name="limit">At most so many, 1 to 1000.</param>
     /// <param name="cursor">Where the page before ended.</param>
     [HttpGet]
+    [AtDriver(HostOf.Query)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
@@ -29,23 +31,25 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
     {
         var after = Cursor.Read(cursor, parts: 3);
-        var domains = await hosts.ListDomainsAsync(host, cancellationToken);
-        var page = domains
+        var others = host is null ? await peers.AskAllAsync<Page<DomainView>>(HttpContext) : [];
+        var page = (await hosts.ListDomainsAsync(host, cancellationToken))
             .Where(domain => state is null || domain.State == state)
-            .Select(domain => (Domain: domain, Key: new[] { domain.Host, domain.Name, domain.Id.ToString() }))
+            .Select(domain => (Own: (DomainInfo?)domain, Others: (DomainView?)null, Key: new[] { domain.Host, domain.Name, domain.Id.ToString() }))
+            .Concat(others.SelectMany(other => other.Items).Select(view => (Own: (DomainInfo?)null, Others: (DomainView?)view, Key: new[] { view.Host, view.Name, view.Id.ToString() })))
             .OrderBy(item => item.Key, OrdinalKeys.Comparer)
             .Where(item => after is null || OrdinalKeys.Comparer.Compare(item.Key, after) > 0)
             .Take(limit + 1)
             .ToList();
-        var deployed = await deployments.ListOfAsync([.. page.Take(limit).Select(item => item.Domain.Id)], cancellationToken);
+        var deployed = await deployments.ListOfAsync([.. page.Take(limit).Where(item => item.Own is not null).Select(item => item.Own!.Id)], cancellationToken);
         return new Page<DomainView>(
-            [.. page.Take(limit).Select(item => DomainView.From(item.Domain, deployed.GetValueOrDefault(item.Domain.Id)))],
-            page.Count > limit ? Cursor.Write(page[limit - 1].Key) : null);
+            [.. page.Take(limit).Select(item => item.Others ?? DomainView.From(item.Own!, deployed.GetValueOrDefault(item.Own!.Id)))],
+            page.Count > limit || (page.Count == limit && others.Any(other => other.NextCursor is not null)) ? Cursor.Write(page[limit - 1].Key) : null);
     }
 
     /// <summary>One domain.</summary>
     /// <param name="id">Its UUID, or its name where one host only has it.</param>
     [HttpGet("{id}")]
+    [AtDriver(HostOf.Domain)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
@@ -60,6 +64,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     /// <param name="cancellationToken"></param>
     /// <response code="201">The domain runs; Location is its URL.</response>
     [HttpPost]
+    [AtDriver(HostOf.Body)]
     [Authorize(Scopes.DomainsWrite)]
     [Idempotent]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
@@ -85,6 +90,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     /// <param name="storage">Whether its overlay is deleted too; else the file stays.</param>
     /// <param name="cancellationToken"></param>
     [HttpDelete("{id}")]
+    [AtDriver(HostOf.Domain)]
     [Authorize(Scopes.DomainsWrite)]
     [ProducesResponseType(StatusCodes.Status204NoContent)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
@@ -105,6 +111,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
 
     /// <summary>The streams of a domain's disks, the newest first.</summary>
     [HttpGet("{id}/streams")]
+    [AtDriver(HostOf.Domain)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]

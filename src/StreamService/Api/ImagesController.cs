@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
 using StreamService.Deployment.Images;
+using StreamService.Fleet;
 using StreamService.Qemu.Disks;
 using StreamService.Security;
 using StreamService.Storage;
@@ -10,7 +11,7 @@ namespace StreamService.Api;
 /// <summary>The images that new domains are deployed from.</summary>
 [ApiController]
 [Route("images")]
-public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deployments, VisibleHosts hosts) : ControllerBase
+public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deployments, VisibleHosts hosts, Peers peers) : ControllerBase
 {
     /// <summary>The images of all repositories that can be reached, by repository and name; also those that cannot be used, with the reason.</summary>
     /// <param name="repository">Only this one's.</param>
@@ -53,7 +54,10 @@ public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deplo
         try
         {
             var image = await catalog.FindAsync(repository, name, cancellationToken);
-            return ImageDetailsView.From(new ImageEntry(new ImageName(repository, name), image, null), await FindUsersAsync(image, cancellationToken));
+            var others = await peers.AskAllAsync<ImageDetailsView>(HttpContext);
+            var users = (await FindUsersAsync(image, cancellationToken)).Concat(others.SelectMany(other => other.Users))
+                .OrderBy(user => (user.Host, user.DomainName, user.Disk));
+            return ImageDetailsView.From(new ImageEntry(new ImageName(repository, name), image, null), [.. users]);
         }
         catch (ImageRefusedException refused)
         {
@@ -69,7 +73,6 @@ public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deplo
             .. from domain in await hosts.ListDomainsAsync(host: null, cancellationToken)
                from disk in domain.Disks
                where disk.BackingChain.Any(layer => catalog.IsSource(image, ImageSource.Of(layer.Source)))
-               orderby domain.Host, domain.Name, disk.Target
                select new ImageUserView(domain.Host, domain.Id, domain.Name, disk.Target,
                    deployed.TryGetValue(domain.Id, out var deployment) ? deployment.ImageFingerprint != image.Fingerprint : null),
         ];

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Fleet;
 using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Security;
@@ -20,6 +21,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
     /// <param name="cancellationToken"></param>
     /// <response code="202">It is on its way; Location is the migration's URL.</response>
     [HttpPost("domains/{id}/migrations")]
+    [AtDriver(HostOf.Domain)]
     [Authorize(Scopes.MigrationsWrite)]
     [Idempotent]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
@@ -31,7 +33,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
     public async Task<IActionResult> StartAsync(string id, [FromBody] MigrationRequest request, CancellationToken cancellationToken)
     {
         await hosts.FindDomainAsync(id, cancellationToken);
-        hosts.Get(request.Destination!);
+        hosts.Expect(request.Destination!);
         var status = await manager.StartAsync(id, request.ToSpec(), IdempotencyFilter.KeyOf(HttpContext), cancellationToken);
         return Accepted($"/migrations/{status.MigrationId}", MigrationView.From(status));
     }
@@ -44,6 +46,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
     /// <param name="cursor">Where the page before ended.</param>
     /// <param name="cancellationToken"></param>
     [HttpGet("migrations")]
+    [AtDriver(HostOf.DomainQuery)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<MigrationView>>(StatusCodes.Status200OK, "application/json")]
@@ -51,7 +54,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
         CancellationToken cancellationToken = default)
     {
         if (host is not null)
-            hosts.Get(host);
+            hosts.Expect(host);
         var id = domain is null ? (Guid?)null
             : Guid.TryParse(domain, out var uuid) ? uuid
             : (await hosts.FindDomainAsync(domain, cancellationToken)).Domain.Id;
@@ -71,6 +74,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
     /// <param name="timeoutSeconds">Answers after so many seconds at the latest, 0 to 300; 30 unless told otherwise.</param>
     /// <param name="cancellationToken"></param>
     [HttpGet("migrations/{migrationId}")]
+    [AtDriver(HostOf.Migration)]
     [ProducesResponseType<MigrationView>(StatusCodes.Status200OK, "application/json")]
     public async Task<MigrationView> GetAsync(string migrationId, [Range(0, long.MaxValue)] long? waitForGeneration, [Range(0.0, 300.0)] double timeoutSeconds = 30, CancellationToken cancellationToken = default) =>
         MigrationView.From(waitForGeneration is { } generation
@@ -83,6 +87,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
     /// <param name="cancellationToken"></param>
     /// <response code="202">It goes back to where it was; or the files are deleted.</response>
     [HttpDelete("migrations/{migrationId}")]
+    [AtDriver(HostOf.Migration)]
     [Authorize(Scopes.MigrationsWrite)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<MigrationView>(StatusCodes.Status202Accepted, "application/json")]

@@ -15,7 +15,7 @@ public sealed class ReadinessCheck(StreamDatabase database, HostDirectory hosts)
 
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
-        var states = hosts.All.ToDictionary(hypervisor => hypervisor.Info.Name, hypervisor => (object)hypervisor.Info.State.ToString());
+        var states = hosts.All.Where(hypervisor => hosts.StandingOf(hypervisor.Info.Name) == HostStanding.Here).ToDictionary(hypervisor => hypervisor.Info.Name, hypervisor => (object)hypervisor.Info.State.ToString());
         return await database.AnswersAsync(cancellationToken)
             ? HealthCheckResult.Healthy("The database answers.", states)
             : HealthCheckResult.Unhealthy("The database does not answer.", data: states);

@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Fleet;
 using StreamService.Hypervisors;
 using StreamService.Migrations;
 using StreamService.Progress;
@@ -12,6 +13,7 @@ namespace StreamService.Api;
 /// <summary>A disk's stream.</summary>
 [ApiController]
 [Route("domains/{id}/disks/{path}")]
+[AtDriver(HostOf.Domain)]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
 [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]

@@ -9,6 +9,7 @@ using StreamService.Migrations;
 using StreamService.Progress;
 using StreamService.Qemu.Nbd;
 using StreamService.Security;
+using StreamService.Storage;
 using StreamService.Streaming;
 using StreamService.Streaming.Budgets;
 
@@ -67,6 +68,7 @@ public static class StreamProblems
         HypervisorException refused => HypervisorError(refused.ErrorClass, refused.Text),
         NbdCommandException refused => HypervisorError(refused.Error.ToString(), refused.Message),
         NbdException broken => HypervisorError("NbdConnection", broken.Message),
+        LeaseLostException lost => Problem("host-unreachable", 503, "The host cannot be reached.", lost.Message),
         HostUnreachableException unreachable => Problem("host-unreachable", 503, "The host cannot be reached.", unreachable.Message),
         DbException or DbUpdateException => Problem("storage-unavailable", 503, "The records cannot be read or written.",
             $"The service's database refused: {exception.GetBaseException().Message} Nothing was begun."),

@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Mvc;
+using StreamService.Fleet;
 using StreamService.Progress;
 using StreamService.Security;
 using StreamService.Storage;
@@ -51,6 +52,7 @@ public sealed class StreamsController(VisibleHosts hosts, Caller caller, StreamM
 
     /// <summary>One stream, also long after its end.</summary>
     [HttpGet("{streamId}")]
+    [AtDriver(HostOf.Stream)]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<StreamStatusView>(StatusCodes.Status200OK, "application/json")]
@@ -62,7 +64,7 @@ public sealed class StreamsController(VisibleHosts hosts, Caller caller, StreamM
     private StreamFilter Filter(StreamState[]? states, string? host, string? q)
     {
         if (host is not null)
-            hosts.Get(host);
+            hosts.Expect(host);
         return new StreamFilter(states is { Length: > 0 } ? states : null, host) { Search = q };
     }
 }

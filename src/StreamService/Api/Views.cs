@@ -11,16 +11,21 @@ public sealed record Page<T>(IReadOnlyList<T> Items, string? NextCursor);
 
 /// <summary>A configured host.</summary>
 /// <param name="LastError">Why it cannot be reached; null while it can.</param>
-public sealed record HostView(string Name, string Uri, HostState State, string? Hypervisor, string? HypervisorVersion, string? LibvirtVersion, string? LastError)
+/// <param name="Driver">The replica that drives it; null where none does at the moment, and where the service has no replicas.</param>
+public sealed record HostView(string Name, string Uri, HostState State, string? Hypervisor, string? HypervisorVersion, string? LibvirtVersion, string? LastError, string? Driver)
 {
-    public static HostView From(HostInfo host) => new(
+    public static HostView From(HostInfo host, string? driver) => new(
         host.Name,
         host.Uri,
         host.State,
         host.Hypervisor,
         host.HypervisorVersion,
         host.LibvirtVersion,
-        host.LastError);
+        host.LastError,
+        driver);
+
+    /// <summary>A host of which nobody told anything.</summary>
+    public static HostView Silent(string name, string uri, string reason, string? driver) => new(name, uri, HostState.Unreachable, null, null, null, reason, driver);
 }
 
 /// <summary>A domain.</summary>

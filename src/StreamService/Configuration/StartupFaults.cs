@@ -26,7 +26,7 @@ public static class StartupFaults
             // A word where a number should be.
             return [exception.Message];
         }
-        return new StreamServiceOptionsValidator().Validate(null, options).Failures ?? [];
+        return [.. new StreamServiceOptionsValidator().Validate(null, options).Failures ?? [], .. options.Storage.IsPostgreSql ? options.Fleet.Faults(configuration) : []];
     }
 
     /// <summary>Addresses outside the loopback: whoever reaches the service there can change disks without authentication.</summary>
@@ -42,7 +42,7 @@ public static class StartupFaults
         return auth.GetSection(nameof(AuthOptions.ApiKeys)).GetChildren().Any() || !string.IsNullOrEmpty(auth[$"{nameof(AuthOptions.Jwt)}:{nameof(JwtOptions.Authority)}"]);
     }
 
-    private static IEnumerable<string> ListenAddresses(IConfiguration configuration)
+    internal static IEnumerable<string> ListenAddresses(IConfiguration configuration)
     {
         foreach (var url in Split(configuration["urls"]))
             yield return url;

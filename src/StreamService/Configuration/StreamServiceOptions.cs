@@ -20,6 +20,15 @@ public sealed class StreamServiceOptions
     /// <summary>How long events are kept.</summary>
     public EventOptions Events { get; init; } = new();
 
+    /// <summary>This service as one of several replicas; only with PostgreSQL.</summary>
+    public FleetOptions Fleet { get; init; } = new();
+
+    /// <summary>
+    /// Redis, in StackExchange.Redis' form (<c>redis.example:6379,password=…</c>): carries pictures of streams from replica to replica, for the hub. Holds a
+    /// password, perhaps: never to be written anywhere. Default: none.
+    /// </summary>
+    public string Redis { get; set; } = "";
+
     /// <summary>How streams run.</summary>
     public StreamingOptions Streaming { get; init; } = new();
 
@@ -157,6 +166,8 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
             yield return fault;
         if (options.AuditFile.Length > 0 && !Path.IsPathRooted(options.AuditFile))
             yield return $"StreamService:AuditFile '{options.AuditFile}' is not an absolute path.";
+        if (options.Redis.Length > 0 && RedisFault(options.Redis) is { } redisFault)
+            yield return $"StreamService:Redis is not valid: {redisFault}";
         var streaming = options.Streaming;
         if (streaming.InFlight is < 1 or > 16)
             yield return $"StreamService:Streaming:InFlight is {streaming.InFlight}, not 1 to 16.";
@@ -203,5 +214,17 @@ public sealed class StreamServiceOptionsValidator : IValidateOptions<StreamServi
         })
             if (value <= TimeSpan.Zero || value > TimeSpan.FromDays(1))
                 yield return $"StreamService:Streaming:{member} is {value}, not a time between 0 and 1 day.";
+    }
+
+    private static string? RedisFault(string text)
+    {
+        try
+        {
+            return StackExchange.Redis.ConfigurationOptions.Parse(text).EndPoints.Count > 0 ? null : "it names no address.";
+        }
+        catch (ArgumentException exception)
+        {
+            return exception.Message;
+        }
     }
 }

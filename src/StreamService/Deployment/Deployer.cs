@@ -14,6 +14,7 @@ namespace StreamService.Deployment;
 /// </summary>
 public sealed class Deployer(
     HostDirectory hosts,
+    HostTerms terms,
     ImageCatalog images,
     DeploymentStore store,
     ProfileLearner learner,
@@ -40,6 +41,7 @@ public sealed class Deployer(
             return (await hosts.FindDomainAsync(begun.Domain.ToString(), cancellationToken)).Domain;
 
         var definer = FindDefiner(spec.Host);
+        var term = terms.Get(spec.Host);
         // What a crash left under this name is in the way of the caller who asks again.
         await TidyAsync(left => left.Host == spec.Host && left.Name == spec.Name, cancellationToken);
         if (await definer.FindDomainAsync(spec.Name, cancellationToken) is not null)
@@ -54,7 +56,8 @@ public sealed class Deployer(
             throw NameTaken(spec);
         try
         {
-            return await DeployAsync(definer, spec, image, folder, size, idempotencyKey, cancellationToken);
+            // A replica that gives the host away does so after that.
+            return await term.RunAsync(() => DeployAsync(definer, term, spec, image, folder, size, idempotencyKey, cancellationToken));
         }
         finally
         {
@@ -82,6 +85,9 @@ public sealed class Deployer(
         {
             if (_underWay.ContainsKey((left.Host, left.Name)) || !wanted(left))
                 continue;
+            // Whose host it is sees to it.
+            if (terms.Find(left.Host)?.Hypervisor is not IDomainDefiner { IsLocal: true })
+                continue;
             // It may have come to its end between the list and this look: only now nobody is at work on it.
             if (await store.FindAsync(left.Domain.ToString(), cancellationToken) is not { } now || now.Domain != left.Domain || now.State == DeploymentState.Deployed)
                 continue;
@@ -98,7 +104,7 @@ public sealed class Deployer(
         }
     }
 
-    private async Task<DomainInfo> DeployAsync(IDomainDefiner definer, DeploymentSpec spec, ImageInfo image, string folder, long size, string? idempotencyKey,
+    private async Task<DomainInfo> DeployAsync(IDomainDefiner definer, HostTerm term, DeploymentSpec spec, ImageInfo image, string folder, long size, string? idempotencyKey,
         CancellationToken cancellationToken)
     {
         OverlayFile.Prepare(folder);
@@ -122,7 +128,7 @@ public sealed class Deployer(
             State = DeploymentState.Deploying,
         };
         // On record before anything is made: whatever ends this, it will be found.
-        await store.AddAsync(deployment, cancellationToken);
+        await store.AddAsync(deployment, term.Epoch, cancellationToken);
         try
         {
             var seed = await MakeOverlayAsync(definer, spec, image, deployment, cancellationToken);

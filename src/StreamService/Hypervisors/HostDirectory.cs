@@ -1,9 +1,10 @@
 namespace StreamService.Hypervisors;
 
-/// <summary>The configured hosts, and where a domain is found among them.</summary>
-public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
+/// <summary>The configured hosts, and where a domain is found among them. Of hosts that other replicas drive, those are asked.</summary>
+public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors, Drivers? drivers = null)
 {
     private readonly IReadOnlyList<IHypervisor> _hypervisors = [.. hypervisors];
+    private readonly Drivers _drivers = drivers ?? new Drivers();
 
     /// <summary>All hosts, in the order of the configuration.</summary>
     public IReadOnlyList<IHypervisor> All => _hypervisors;
@@ -11,7 +12,13 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
     /// <summary>The host of that name; null where there is none.</summary>
     public IHypervisor? Find(string host) => _hypervisors.FirstOrDefault(hypervisor => hypervisor.Info.Name == host);
 
-    /// <summary>The domains of all hosts that can be reached.</summary>
+    /// <summary>Who drives a host.</summary>
+    public HostStanding StandingOf(string host) => _drivers.StandingOf(host, Find(host) is not null);
+
+    /// <summary>The same hosts without those that somebody does not see.</summary>
+    public HostDirectory Where(Func<string, bool> sees) => new(_hypervisors.Where(hypervisor => sees(hypervisor.Info.Name)), _drivers);
+
+    /// <summary>The domains of all hosts that can be reached from here.</summary>
     public async Task<IReadOnlyList<DomainInfo>> ListReachableDomainsAsync(CancellationToken cancellationToken)
     {
         var lists = await Task.WhenAll(_hypervisors.Select(async hypervisor =>
@@ -46,6 +53,13 @@ public sealed class HostDirectory(IEnumerable<IHypervisor> hypervisors)
         {
             try
             {
+                switch (StandingOf(hypervisor.Info.Name))
+                {
+                    case HostStanding.Elsewhere:
+                        continue;
+                    case HostStanding.Nobody:
+                        throw new HostUnreachableException(hypervisor.Info.Name, HostTerms.NoDriver);
+                }
                 if (await hypervisor.FindDomainAsync(idOrName, cancellationToken) is { } domain && sees(domain))
                     found.Add((hypervisor, domain));
             }

@@ -13,6 +13,7 @@ public sealed class HypervisorFactory(IOptions<StreamServiceOptions> options, Ti
     }
 
     private IHypervisor Create(Configuration.HostOptions host, string runtimeDirectory) => QmpHypervisor.Takes(new Uri(host.Uri), out _)
-        ? new QmpHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<QmpHypervisor>())
-        : new LibvirtHypervisor(host.Name, host.Uri, host.MigrationAddress.Length > 0 ? host.MigrationAddress : null, runtimeDirectory, options.Value.Migration, time, loggers.CreateLogger<LibvirtHypervisor>());
+        ? new QmpHypervisor(host.Name, host.Uri, runtimeDirectory, time, loggers.CreateLogger<QmpHypervisor>(), shared: options.Value.Storage.IsPostgreSql)
+        : new LibvirtHypervisor(host.Name, host.Uri, host.MigrationAddress.Length > 0 ? host.MigrationAddress : null, runtimeDirectory, options.Value.Migration, time, loggers.CreateLogger<LibvirtHypervisor>(),
+            shared: options.Value.Storage.IsPostgreSql);
 }

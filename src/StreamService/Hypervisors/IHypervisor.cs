@@ -18,8 +18,12 @@ public interface IHypervisor
     /// to the connection. A hint to look again, never the news itself: events are not replayed. Must not block.</summary>
     event Action<Guid?>? Changed;
 
-    /// <summary>Connects, and connects again whenever the connection is lost, until <paramref name="stopping"/>.</summary>
-    Task RunAsync(CancellationToken stopping);
+    /// <summary>
+    /// Connects, and connects again whenever the connection is lost, until <paramref name="stopping"/>; gives back then what it holds
+    /// on the host. May be called again once it has returned.
+    /// </summary>
+    /// <param name="term">While it is not held, nothing is asked of the host.</param>
+    Task RunAsync(HostTerm term, CancellationToken stopping);
 
     /// <summary>All domains of the host with their disks.</summary>
     Task<IReadOnlyList<DomainInfo>> ListDomainsAsync(CancellationToken cancellationToken);

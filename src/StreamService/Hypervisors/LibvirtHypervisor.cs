@@ -20,6 +20,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private readonly string _uri;
     private readonly string _runtimeDirectory;
     private readonly MigrationOptions _migration;
+    private readonly bool _shared;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<Guid, DomainCache> _domains = new();
@@ -28,13 +29,16 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private readonly ConcurrentDictionary<string, QemuCapabilities> _capabilities = new();
     private readonly ExpiringValue<IReadOnlyList<DomainSummary>> _summaries;
     private HostInfo _info;
+    private HostTerm? _term;
     private LibvirtConnection? _connection;
 
     /// <param name="migrationAddress">See <see cref="MigrationAddress"/>; null for what the URI says.</param>
     /// <param name="runtimeDirectory">Folder of the NBD sockets, closed to all but this user.</param>
+    /// <param name="shared">Whether other replicas of the service drive the host at other times.</param>
     public LibvirtHypervisor(
-        string name, string uri, string? migrationAddress, string runtimeDirectory, MigrationOptions migration, TimeProvider time, ILogger<LibvirtHypervisor> logger)
+        string name, string uri, string? migrationAddress, string runtimeDirectory, MigrationOptions migration, TimeProvider time, ILogger<LibvirtHypervisor> logger, bool shared = false)
     {
+        _shared = shared;
         _name = name;
         _uri = uri;
         MigrationAddress = migrationAddress ?? (IsRemote ? HostOf(uri) : null);
@@ -62,8 +66,9 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     private sealed record DomainCache(LibvirtConnection Connection, LibvirtDomain Domain, ExpiringValue<DomainInfo> Info, ExpiringValue<DomainXml> Xml);
 
     /// <inheritdoc/>
-    public async Task RunAsync(CancellationToken stopping)
+    public async Task RunAsync(HostTerm term, CancellationToken stopping)
     {
+        Volatile.Write(ref _term, term);
         var sweeping = SweepAsync(stopping);
         var delay = TimeSpan.FromSeconds(1);
         while (!stopping.IsCancellationRequested)
@@ -86,6 +91,9 @@ public sealed partial class LibvirtHypervisor : IHypervisor
                 }
                 finally
                 {
+                    // What is given back is given back over this connection.
+                    if (stopping.IsCancellationRequested)
+                        await sweeping;
                     Leave(reason);
                 }
             }
@@ -132,7 +140,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
             cache.Domain.Name,
             IsRemote
                 ? new NbdTcpListener(MigrationAddress!, _migration)
-                : new NbdUnixListener(Path.Combine(_runtimeDirectory, $"{domain}.sock"), daemonSocket: null),
+                : new NbdUnixListener(Path.Combine(_runtimeDirectory, $"{domain}.sock"), daemonSocket: null, _shared),
             _time,
             _logger));
         return await TranslateAsync(() => server.LeaseAsync(target, token => FindNodeAsync(domain, alias, token), cancellationToken), domain);
@@ -352,6 +360,7 @@ public sealed partial class LibvirtHypervisor : IHypervisor
         }
         await _offline.CloseAllAsync();
         await Task.WhenAll(_nbdServers.Values.Select(server => server.DisposeAsync().AsTask()));
+        _nbdServers.Clear();
     }
 
     private async Task SweepAsync(Guid domain, NbdServer server, CancellationToken cancellationToken)
@@ -371,7 +380,8 @@ public sealed partial class LibvirtHypervisor : IHypervisor
     }
 
     private LibvirtConnection Connection() =>
-        Volatile.Read(ref _connection) ?? throw new HostUnreachableException(_name, Info.LastError ?? "Not connected.");
+        Volatile.Read(ref _term) is { IsHeld: false } ? throw new HostUnreachableException(_name, HostTerms.NoDriver)
+        : Volatile.Read(ref _connection) ?? throw new HostUnreachableException(_name, Info.LastError ?? "Not connected.");
 
     private async Task<T> CallAsync<T>(Func<LibvirtConnection, Task<T>> call)
     {

@@ -13,7 +13,8 @@ namespace StreamService.Hypervisors;
 /// Where a qemu-storage-daemon, which takes no files, binds the socket itself: in the folder in which it made its monitor,
 /// so that it can, and whoever can reach the monitor can reach it. Null where files always work.
 /// </param>
-internal sealed class NbdUnixListener(string ownSocket, string? daemonSocket) : NbdListener
+/// <param name="shared">Whether other replicas may have driven the host before, whose sockets are not here.</param>
+internal sealed class NbdUnixListener(string ownSocket, string? daemonSocket, bool shared = false) : NbdListener
 {
     private readonly string _ownSocket = ownSocket;
     private string _socketPath = ownSocket;
@@ -21,12 +22,19 @@ internal sealed class NbdUnixListener(string ownSocket, string? daemonSocket) : 
     /// <inheritdoc/>
     public override EndPoint EndPoint => new UnixDomainSocketEndPoint(_socketPath);
 
-    /// <summary>Whether a server answers at our path.</summary>
+    /// <summary>
+    /// Whether a server answers at our path; where other replicas had the host, whether none is due that somebody else has started, as with
+    /// <see cref="NbdTcpListener"/>.
+    /// </summary>
     public override async Task<bool> IsLeftOverAsync(IQmpMonitor monitor, QemuCapabilities capabilities, CancellationToken cancellationToken)
     {
         var path = PathFor(capabilities);
-        if (!File.Exists(path))
-            return false;
+        return (File.Exists(path) && await AnswersAsync(path, cancellationToken))
+            || (shared && capabilities.TakesFiles && await monitor.QueryStatusAsync(cancellationToken) != "inmigrate");
+    }
+
+    private static async Task<bool> AnswersAsync(string path, CancellationToken cancellationToken)
+    {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {

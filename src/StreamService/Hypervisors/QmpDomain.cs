@@ -34,6 +34,7 @@ internal sealed partial class QmpDomain : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Action<Guid> _changed;
+    private readonly Func<bool>? _mayAsk;
     private readonly NbdServer _nbdServer;
     private readonly ExpiringValue<DomainInfo> _info;
     private readonly TaskCompletionSource _tried = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -43,8 +44,10 @@ internal sealed partial class QmpDomain : IDisposable
 
     /// <param name="changed">Told when something happened to the domain. Must not block.</param>
     /// <param name="name">What to call a daemon, which has no name of its own; null for its socket's.</param>
-    public QmpDomain(string host, string socketPath, string runtimeDirectory, TimeProvider time, ILogger logger, Action<Guid> changed, string? name = null)
+    /// <param name="mayAsk">Whether anything may be asked of it now; null: always.</param>
+    public QmpDomain(string host, string socketPath, string runtimeDirectory, TimeProvider time, ILogger logger, Action<Guid> changed, string? name = null, Func<bool>? mayAsk = null, bool shared = false)
     {
+        _mayAsk = mayAsk;
         _host = host;
         SocketPath = socketPath;
         _time = time;
@@ -53,7 +56,7 @@ internal sealed partial class QmpDomain : IDisposable
         Id = NameBasedId(socketPath);
         Name = name ?? Path.GetFileNameWithoutExtension(socketPath);
         _info = new(DescribeAsync, Lifetime, time);
-        _nbdServer = new NbdServer(new Monitor(this), _ => Task.FromResult(Connected().Capabilities), Name, new NbdUnixListener(Path.Combine(runtimeDirectory, $"{Id}.sock"), socketPath + ".nbd"), time, logger);
+        _nbdServer = new NbdServer(new Monitor(this), _ => Task.FromResult(Connected().Capabilities), Name, new NbdUnixListener(Path.Combine(runtimeDirectory, $"{Id}.sock"), socketPath + ".nbd", shared), time, logger);
     }
 
     /// <summary>A connection, and what is behind it.</summary>
@@ -125,8 +128,8 @@ internal sealed partial class QmpDomain : IDisposable
             {
                 // Gone in between, or it does not answer: what was known last is shown as such.
             }
-        // It ended before it could be asked for its disks: not to know them is not to have none.
-        if (IsIdentified && _lastSeen is null && !orLastSeen)
+        // It ended before it could be asked for its disks, or somebody else has its monitor: not to know them is not to have none.
+        if (_lastSeen is null && !orLastSeen && (IsIdentified || State == MonitorState.Busy))
             throw new HostUnreachableException(_host, $"monitor {SocketPath}: {Reason}");
         var state = State switch
         {
@@ -227,7 +230,7 @@ internal sealed partial class QmpDomain : IDisposable
         }
     }
 
-    private Link Connected() => Volatile.Read(ref _link) ?? throw (State == MonitorState.Dead && IsIdentified
+    private Link Connected() => _mayAsk?.Invoke() == false ? throw new HostUnreachableException(_host, HostTerms.NoDriver) : Volatile.Read(ref _link) ?? throw (State == MonitorState.Dead && IsIdentified
         ? new DomainNotRunningException(Name)
         : new HostUnreachableException(_host, $"monitor {SocketPath}: {Reason}"));
 

@@ -27,13 +27,17 @@ public sealed class QmpHypervisor : IHypervisor
     private readonly string _runtimeDirectory;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly bool _shared;
     private readonly ConcurrentDictionary<string, (QmpDomain Domain, Task Running, CancellationTokenSource Stop)> _domains = new();
     private string? _folderFault;
+    private HostTerm? _term;
     private bool _scanned;
 
     /// <param name="runtimeDirectory">Folder of the NBD sockets, closed to all but this user.</param>
-    public QmpHypervisor(string name, string uri, string runtimeDirectory, TimeProvider time, ILogger<QmpHypervisor> logger)
+    /// <param name="shared">Whether other replicas of the service drive the host at other times.</param>
+    public QmpHypervisor(string name, string uri, string runtimeDirectory, TimeProvider time, ILogger<QmpHypervisor> logger, bool shared = false)
     {
+        _shared = shared;
         _name = name;
         _uri = uri;
         _path = Uri.UnescapeDataString(new Uri(uri).AbsolutePath);
@@ -81,8 +85,9 @@ public sealed class QmpHypervisor : IHypervisor
     }
 
     /// <inheritdoc/>
-    public async Task RunAsync(CancellationToken stopping)
+    public async Task RunAsync(HostTerm term, CancellationToken stopping)
     {
+        Volatile.Write(ref _term, term);
         using var timer = new PeriodicTimer(RescanInterval, _time);
         try
         {
@@ -108,6 +113,8 @@ public sealed class QmpHypervisor : IHypervisor
             domain.Dispose();
             stop.Dispose();
         }
+        _domains.Clear();
+        _scanned = false;
     }
 
     /// <inheritdoc/>
@@ -181,7 +188,7 @@ public sealed class QmpHypervisor : IHypervisor
         {
             var entry = _domains.GetOrAdd(path, _ =>
             {
-                var domain = new QmpDomain(_name, path, _runtimeDirectory, _time, _logger, id => Changed?.Invoke(id));
+                var domain = new QmpDomain(_name, path, _runtimeDirectory, _time, _logger, id => Changed?.Invoke(id), mayAsk: () => Volatile.Read(ref _term)!.IsHeld, shared: _shared);
                 var stop = CancellationTokenSource.CreateLinkedTokenSource(stopping);
                 return (domain, domain.RunAsync(stop.Token), stop);
             });

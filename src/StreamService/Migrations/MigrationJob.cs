@@ -18,6 +18,7 @@ namespace StreamService.Migrations;
 /// </summary>
 public sealed partial class MigrationJob : IDisposable
 {
+    private readonly HostTerm _term;
     private readonly IMigrationHost _source;
     private readonly IMigrationHost _destination;
     private readonly StreamManager _streams;
@@ -36,11 +37,13 @@ public sealed partial class MigrationJob : IDisposable
     private int _failures;
     private DateTimeOffset? _unreachableSince;
 
-    internal MigrationJob(MigrationStatus status, IMigrationHost source, IMigrationHost destination, StreamManager streams, MigrationStore store,
+    /// <param name="term">Of the source.</param>
+    internal MigrationJob(MigrationStatus status, HostTerm term, IMigrationHost destination, StreamManager streams, MigrationStore store,
         SourceExports exports, IOptions<StreamServiceOptions> options, TimeProvider time, ILogger logger, Action<MigrationStatus, bool> publish)
     {
         _status = status;
-        _source = source;
+        _term = term;
+        _source = (IMigrationHost)term.Hypervisor;
         _destination = destination;
         _streams = streams;
         _store = store;
@@ -50,6 +53,9 @@ public sealed partial class MigrationJob : IDisposable
         _logger = logger;
         _publish = publish;
     }
+
+    /// <summary>In which it is driven: the source's.</summary>
+    public HostTerm Term => _term;
 
     /// <summary>The present picture.</summary>
     public MigrationStatus Status => Volatile.Read(ref _status);
@@ -69,8 +75,8 @@ public sealed partial class MigrationJob : IDisposable
         return status;
     }
 
-    /// <summary>Drives it to its end, or until the service stops: then it stays on record as it is.</summary>
-    /// <exception cref="OperationCanceledException">The service stops.</exception>
+    /// <summary>Drives it to its end, or until its term ends: then it stays on record as it is.</summary>
+    /// <exception cref="OperationCanceledException">The term ends.</exception>
     public async Task RunAsync(CancellationToken stopping)
     {
         _stopping = stopping;
@@ -266,10 +272,16 @@ public sealed partial class MigrationJob : IDisposable
                 return next;
             next = next with { UpdatedAt = _time.GetUtcNow(), Generation = _status.Generation + 1 };
             if (record)
-                await _store.UpdateAsync(next, CancellationToken.None);
+                await _store.UpdateAsync(next, _term.Epoch, CancellationToken.None);
             Volatile.Write(ref _status, next);
             _publish(next, record);
             return next;
+        }
+        catch (LeaseLostException)
+        {
+            // Another replica goes on with it: nothing more is done here.
+            _term.Lose();
+            throw new OperationCanceledException(_term.Ending);
         }
         finally
         {

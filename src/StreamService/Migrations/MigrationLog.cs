@@ -29,8 +29,8 @@ internal static partial class MigrationLog
     [LoggerMessage(LogLevel.Error, "A migration met a fault of the service and is taken up again")]
     public static partial void JobFault(ILogger logger, Exception fault);
 
-    [LoggerMessage(LogLevel.Information, "{Count} migrations of a former run are taken up")]
-    public static partial void TakenUp(ILogger logger, int count);
+    [LoggerMessage(LogLevel.Information, "{Count} migrations from host {Host} are taken up")]
+    public static partial void TakenUp(ILogger logger, int count, string host);
 
     [LoggerMessage(LogLevel.Information, "Export {Export} listens on {Address}:{Port}")]
     public static partial void ExportStarted(ILogger logger, string export, string address, int port);

@@ -8,7 +8,7 @@ using StreamService.Streaming;
 namespace StreamService.Progress;
 
 /// <summary>
-/// Carries pictures from the stream jobs and migrations to the hub: changes of state at once, progress at most so often a second
+/// Carries pictures from the stream jobs and migrations to the hub, and to the hubs of other replicas: changes of state at once, progress at most so often a second
 /// for each, and of progress that comes faster the latest. Where many connections watch many streams, progress as a whole is kept
 /// within bounds: each stream's comes less often then, in turn, and changes of state as soon as ever.
 /// </summary>
@@ -16,6 +16,7 @@ public sealed class ProgressPublisher(
     StreamManager streams,
     MigrationManager migrations,
     Subscribers subscribers,
+    PictureBus bus,
     IOptions<StreamServiceOptions> options,
     IOptions<JsonHubProtocolOptions> protocol,
     TimeProvider time) : BackgroundService
@@ -42,19 +43,32 @@ public sealed class ProgressPublisher(
 
     public override Task StartAsync(CancellationToken cancellationToken)
     {
-        var json = protocol.Value.PayloadSerializerOptions;
-        streams.Published += (status, stateChanged) => Take(status.StreamId, stateChanged, status.IsFinal, () => subscribers.Post(status, stateChanged, () =>
+        streams.Published += (status, stateChanged) => Take(status.StreamId, stateChanged, status.IsFinal, () =>
         {
-            var written = WrittenJson.Of(StreamStatusView.From(status), json);
-            return new HubPicture(status.StreamId, stateChanged, client => stateChanged ? client.StreamStateChanged(written) : client.StreamProgress(written));
-        }));
-        migrations.Published += (status, recorded) => Take(status.MigrationId, recorded, status.IsFinal, () => subscribers.Post(status, () =>
+            bus.Send(status, stateChanged);
+            return Post(status, stateChanged);
+        });
+        migrations.Published += (status, recorded) => Take(status.MigrationId, recorded, status.IsFinal, () =>
         {
-            var written = WrittenJson.Of(MigrationView.From(status), json);
-            return new HubPicture(status.MigrationId, recorded, client => client.MigrationChanged(written));
-        }));
+            bus.Send(status);
+            return Post(status, recorded);
+        });
+        bus.Received += (status, stateChanged) => Take(status.StreamId, stateChanged, status.IsFinal, () => Post(status, stateChanged));
+        bus.MigrationReceived += status => Take(status.MigrationId, atOnce: true, status.IsFinal, () => Post(status, recorded: true));
         return base.StartAsync(cancellationToken);
     }
+
+    private int Post(StreamStatus status, bool stateChanged) => subscribers.Post(status, stateChanged, () =>
+    {
+        var written = WrittenJson.Of(StreamStatusView.From(status), protocol.Value.PayloadSerializerOptions);
+        return new HubPicture(status.StreamId, stateChanged, client => stateChanged ? client.StreamStateChanged(written) : client.StreamProgress(written));
+    });
+
+    private int Post(MigrationStatus status, bool recorded) => subscribers.Post(status, () =>
+    {
+        var written = WrittenJson.Of(MigrationView.From(status), protocol.Value.PayloadSerializerOptions);
+        return new HubPicture(status.MigrationId, recorded, client => client.MigrationChanged(written));
+    });
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {

@@ -6,10 +6,21 @@ namespace StreamService.Security;
 /// <remarks>What is outside of them is not found, rather than forbidden: that it is there is nobody's business.</remarks>
 public sealed class VisibleHosts(HostDirectory hosts, Caller caller)
 {
-    private readonly HostDirectory _hosts = caller.Hosts.Count == 0 ? hosts : new HostDirectory(hosts.All.Where(hypervisor => caller.Sees(hypervisor.Info.Name)));
+    private readonly HostDirectory _hosts = caller.Hosts.Count == 0 ? hosts : hosts.Where(caller.Sees);
 
     /// <summary>In the order of the configuration.</summary>
     public IReadOnlyList<IHypervisor> All => _hosts.All;
+
+    /// <summary>Looks whether there is a host of that name, here or with another replica.</summary>
+    /// <exception cref="HostNotFoundException">There is none.</exception>
+    public void Expect(string host)
+    {
+        if (!caller.Sees(host) || _hosts.StandingOf(host) == HostStanding.Unknown)
+            throw new HostNotFoundException(host);
+    }
+
+    /// <summary>Who drives a host.</summary>
+    public HostStanding StandingOf(string host) => _hosts.StandingOf(host);
 
     /// <exception cref="HostNotFoundException">There is none of that name.</exception>
     public IHypervisor Get(string host) => _hosts.Find(host) ?? throw new HostNotFoundException(host);

@@ -17,8 +17,11 @@ public sealed class BudgetRecord
 }
 
 /// <summary>Keeps the budgets that the API defined.</summary>
-public sealed class BudgetStore(IDbContextFactory<StreamDbContext> contexts)
+public sealed class BudgetStore(IDbContextFactory<StreamDbContext> contexts, DatabaseSignals signals)
 {
+    /// <summary>Told when a budget has changed.</summary>
+    public const string Topic = "budgets";
+
     public async Task<IReadOnlyList<BudgetDefinition>> ListAsync(CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
@@ -48,11 +51,13 @@ public sealed class BudgetStore(IDbContextFactory<StreamDbContext> contexts)
                 Windows = windows,
             });
         await context.SaveChangesAsync(cancellationToken);
+        await signals.NotifyAsync(context, Topic, definition.Name, cancellationToken);
     }
 
     public async Task RemoveAsync(string name, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         await context.Budgets.Where(record => record.Name == name).ExecuteDeleteAsync(cancellationToken);
+        await signals.NotifyAsync(context, Topic, name, cancellationToken);
     }
 }

@@ -39,11 +39,13 @@ public sealed class DeploymentRecord
 /// <summary>Keeps what this service deployed.</summary>
 public sealed class DeploymentStore(IDbContextFactory<StreamDbContext> contexts)
 {
-    public async Task AddAsync(DeploymentRecord deployment, CancellationToken cancellationToken)
+    /// <param name="epoch">Of the host's term.</param>
+    /// <exception cref="LeaseLostException">A later one has begun.</exception>
+    public async Task AddAsync(DeploymentRecord deployment, long epoch, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         context.Deployments.Add(deployment);
-        await context.SaveChangesAsync(cancellationToken);
+        await LeaseFence.AddAsync(context, deployment.Host, epoch, cancellationToken);
     }
 
     public async Task SetStateAsync(Guid domain, DeploymentState state, CancellationToken cancellationToken)

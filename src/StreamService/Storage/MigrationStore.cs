@@ -1,3 +1,4 @@
+using System.Linq.Expressions;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using StreamService.Hypervisors;
@@ -48,6 +49,9 @@ public sealed class MigrationRecord
     public required DateTimeOffset? SwitchedAt { get; set; }
     public required DateTimeOffset? FinishedAt { get; set; }
     public required long Generation { get; set; }
+
+    /// <summary>Of the source's <see cref="HostTerm"/> that wrote it; an earlier one can write it no more.</summary>
+    public long Epoch { get; set; }
 
     public List<MigrationStepRecord> Steps { get; init; } = [];
     public List<MigrationDiskRecord> Disks { get; init; } = [];
@@ -105,7 +109,12 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
 {
     private static readonly MigrationState[] FinalStates = [MigrationState.Completed, MigrationState.Failed, MigrationState.Cancelled];
 
-    public async Task AddAsync(MigrationStatus status, string? idempotencyKey, CancellationToken cancellationToken)
+    /// <summary>Whether a migration is not over.</summary>
+    internal static readonly Expression<Func<MigrationRecord, bool>> IsActive = record => !FinalStates.Contains(record.State);
+
+    /// <param name="epoch">Of the source's term.</param>
+    /// <exception cref="LeaseLostException">A later one has begun.</exception>
+    public async Task AddAsync(MigrationStatus status, string? idempotencyKey, long epoch, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         var record = new MigrationRecord
@@ -137,6 +146,7 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
             SwitchedAt = null,
             FinishedAt = null,
             Generation = status.Generation,
+            Epoch = epoch,
         };
         record.Steps.AddRange(status.Steps.Select(step => new MigrationStepRecord
         {
@@ -167,10 +177,11 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
         }));
         context.Migrations.Add(record);
         context.Events.Add(EventRecord.From(status));
-        await context.SaveChangesAsync(cancellationToken);
+        await LeaseFence.AddAsync(context, status.Source, epoch, cancellationToken);
     }
 
-    public async Task UpdateAsync(MigrationStatus status, CancellationToken cancellationToken)
+    /// <inheritdoc cref="AddAsync"/>
+    public async Task UpdateAsync(MigrationStatus status, long epoch, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         var record = await context.Migrations.AsSplitQuery().Include(migration => migration.Steps).Include(migration => migration.Disks)
@@ -178,10 +189,12 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
         if (record is null)
         {
             // Lost with its database.
-            await AddAsync(status, idempotencyKey: null, cancellationToken);
-            await UpdateAsync(status, cancellationToken);
+            await AddAsync(status, idempotencyKey: null, epoch, cancellationToken);
+            await UpdateAsync(status, epoch, cancellationToken);
             return;
         }
+        if (record.Epoch != epoch)
+            throw new LeaseLostException(status.Source);
         if (record.State != status.State || record.Step != status.Step)
             context.Events.Add(EventRecord.From(status));
         record.State = status.State;
@@ -207,7 +220,14 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
             (disk.Port, disk.Prepared, disk.BytesRemaining, disk.BytesVerified, disk.BytesOverwritten) =
                 (now.Port, now.Prepared, now.BytesRemaining, now.BytesVerified, now.BytesOverwritten);
         }
-        await context.SaveChangesAsync(cancellationToken);
+        try
+        {
+            await context.SaveChangesAsync(cancellationToken);
+        }
+        catch (DbUpdateConcurrencyException)
+        {
+            throw new LeaseLostException(status.Source);
+        }
     }
 
     public async Task<MigrationStatus?> FindAsync(Guid migrationId, CancellationToken cancellationToken)
@@ -223,6 +243,16 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         var record = await Whole(context).FirstOrDefaultAsync(migration => migration.IdempotencyKey == key, cancellationToken);
         return record is null ? null : ToStatus(record);
+    }
+
+    /// <summary>All from a host that are not over, oldest first, to be gone on with; closed to earlier epochs from here on.</summary>
+    public async Task<IReadOnlyList<MigrationStatus>> TakeUpAsync(string source, long epoch, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        if (epoch > 0)
+            await context.Migrations.Where(record => record.Source == source && !FinalStates.Contains(record.State) && record.Epoch < epoch)
+                .ExecuteUpdateAsync(update => update.SetProperty(record => record.Epoch, epoch), cancellationToken);
+        return [.. (await ListActiveAsync(cancellationToken)).Where(status => status.Source == source)];
     }
 
     /// <summary>All that are not over, oldest first.</summary>
@@ -249,6 +279,25 @@ public sealed class MigrationStore(IDbContextFactory<StreamDbContext> contexts)
                 || (record.CreatedAt == after.CreatedAt && record.MigrationId.CompareTo(after.Id) < 0));
         var records = await query.OrderByDescending(record => record.CreatedAt).ThenByDescending(record => record.MigrationId).Take(limit).ToListAsync(cancellationToken);
         return [.. records.Select(ToStatus)];
+    }
+
+    /// <summary>Those that are not over, or have not been since a moment.</summary>
+    public async Task<IReadOnlyList<MigrationStatus>> ListSinceAsync(DateTimeOffset since, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var records = await Whole(context).Where(record => !FinalStates.Contains(record.State) || record.FinishedAt >= since).ToListAsync(cancellationToken);
+        return [.. records.Select(ToStatus)];
+    }
+
+    /// <summary>Puts on record that a completed migration's files on the source are deleted.</summary>
+    public async Task ForgetLeftAsync(MigrationStatus status, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        await context.Migrations.Where(record => record.MigrationId == status.MigrationId && record.State == MigrationState.Completed)
+            .ExecuteUpdateAsync(update => update
+                .SetProperty(record => record.LeftOnSource, JsonSerializer.Serialize(status.LeftOnSource))
+                .SetProperty(record => record.UpdatedAt, status.UpdatedAt)
+                .SetProperty(record => record.Generation, status.Generation), cancellationToken);
     }
 
     /// <summary>What a disk's overlay held when the recording of guest writes began; null before that.</summary>

@@ -25,6 +25,10 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
 
     public DbSet<WebhookCursorRecord> WebhookCursors => Set<WebhookCursorRecord>();
 
+    public DbSet<HostLeaseRecord> HostLeases => Set<HostLeaseRecord>();
+
+    public DbSet<ReplicaRecord> Replicas => Set<ReplicaRecord>();
+
     /// <summary>What the dashboard's session cookies are sealed with.</summary>
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
 
@@ -43,6 +47,9 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
             stream.HasIndex(record => new { record.Host, record.StreamId });
             // What is not over, and the totals: counted without a look at the rows.
             stream.HasIndex(record => new { record.State, record.Host });
+            // What ended lately.
+            stream.HasIndex(record => record.FinishedAt);
+            stream.Property(record => record.Epoch).IsConcurrencyToken();
         });
         modelBuilder.Entity<IdempotencyRecord>(key =>
         {
@@ -72,6 +79,7 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
             migration.HasIndex(record => new { record.CreatedAt, record.MigrationId });
             migration.HasIndex(record => record.State);
             migration.HasIndex(record => record.IdempotencyKey);
+            migration.Property(record => record.Epoch).IsConcurrencyToken();
             migration.HasMany(record => record.Steps).WithOne().HasForeignKey(step => step.MigrationId);
             migration.HasMany(record => record.Disks).WithOne().HasForeignKey(disk => disk.MigrationId);
         });
@@ -101,6 +109,16 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
         {
             cursor.ToTable("WebhookCursors");
             cursor.HasKey(record => record.Webhook);
+        });
+        modelBuilder.Entity<HostLeaseRecord>(lease =>
+        {
+            lease.ToTable("HostLeases");
+            lease.HasKey(record => record.Host);
+        });
+        modelBuilder.Entity<ReplicaRecord>(replica =>
+        {
+            replica.ToTable("Replicas");
+            replica.HasKey(record => record.Name);
         });
     }
 

@@ -67,6 +67,12 @@ public sealed class StreamRecord
     public DateTimeOffset? FinishedAt { get; set; }
     public DateTimeOffset? BootReadyAt { get; set; }
 
+    /// <summary>Of the <see cref="HostTerm"/> that wrote it; an earlier one can write it no more.</summary>
+    public long Epoch { get; set; }
+
+    /// <summary>Of this picture; 0 in records of versions that did not keep it.</summary>
+    public long Generation { get; set; }
+
     /// <summary>
     /// No snapshot with a higher generation was ever shown. Kept ahead of what was shown, so that generations go on rising
     /// after a crash without a write for each of them.
@@ -76,62 +82,60 @@ public sealed class StreamRecord
     /// <summary>How far ahead <see cref="GenerationLimit"/> is kept.</summary>
     private const long GenerationReserve = 1024;
 
-    public static StreamRecord From(StreamStatus status, string? idempotencyKey)
+    public static StreamRecord From(StreamStatus status, string? idempotencyKey, long epoch) => new()
     {
-        var record = new StreamRecord
-        {
-            StreamId = status.StreamId,
-            Host = status.Disk.Host,
-            Domain = status.Disk.Domain,
-            DomainName = status.DomainName,
-            Target = status.Disk.Target,
-            Size = status.Size,
-            Mode = status.Mode,
-            Base = status.Spec.Base,
-            OnError = status.Spec.OnError,
-            EngineAsked = status.Spec.Engine,
-            Order = status.Spec.Order,
-            Offline = status.Spec.Offline,
-            NotBefore = status.Spec.NotBefore,
-            CreatedAt = status.CreatedAt,
-            Labels = status.Labels.Text,
-            TraceParent = status.TraceParent,
-            IdempotencyKey = idempotencyKey,
-        };
-        record.Take(status);
-        return record;
-    }
+        StreamId = status.StreamId,
+        Host = status.Disk.Host,
+        Domain = status.Disk.Domain,
+        DomainName = status.DomainName,
+        Target = status.Disk.Target,
+        Size = status.Size,
+        Mode = status.Mode,
+        Base = status.Spec.Base,
+        OnError = status.Spec.OnError,
+        EngineAsked = status.Spec.Engine,
+        Order = status.Spec.Order,
+        Offline = status.Spec.Offline,
+        NotBefore = status.Spec.NotBefore,
+        CreatedAt = status.CreatedAt,
+        Labels = status.Labels.Text,
+        TraceParent = status.TraceParent,
+        IdempotencyKey = idempotencyKey,
+        Engine = status.Engine,
+        EngineReason = status.EngineReason,
+        Bandwidth = status.Spec.Bandwidth,
+        Policy = status.Spec.Policy,
+        Priority = status.Spec.Priority,
+        TargetLatencyMs = status.Spec.TargetLatencyMs,
+        MinBandwidth = status.Spec.MinBandwidth,
+        State = status.State,
+        BytesStreamed = status.BytesStreamed,
+        BytesDurable = status.BytesDurable,
+        BytesRemaining = status.BytesRemaining,
+        BytesPerSecond = status.BytesPerSecond,
+        EtaSeconds = status.IsFinal ? null : (long?)status.EtaSeconds,
+        Reason = status.Reason,
+        ErrorCode = status.Error?.Code,
+        ErrorDetail = status.Error?.Detail,
+        Attempt = status.Attempt,
+        LastErrorCode = status.LastError?.Code,
+        LastErrorDetail = status.LastError?.Detail,
+        StartedAt = status.StartedAt,
+        UpdatedAt = status.UpdatedAt,
+        FinishedAt = status.FinishedAt,
+        BootReadyAt = status.BootReadyAt,
+        Epoch = epoch,
+        Generation = status.Generation,
+        GenerationLimit = status.IsFinal ? status.Generation : status.Generation + GenerationReserve,
+    };
 
-    /// <summary>Takes over what a stream job may change.</summary>
-    public void Take(StreamStatus status)
-    {
-        Engine = status.Engine;
-        EngineReason = status.EngineReason;
-        Bandwidth = status.Spec.Bandwidth;
-        Policy = status.Spec.Policy;
-        Priority = status.Spec.Priority;
-        TargetLatencyMs = status.Spec.TargetLatencyMs;
-        MinBandwidth = status.Spec.MinBandwidth;
-        State = status.State;
-        BytesStreamed = status.BytesStreamed;
-        BytesDurable = status.BytesDurable;
-        BytesRemaining = status.BytesRemaining;
-        BytesPerSecond = status.BytesPerSecond;
-        EtaSeconds = status.IsFinal ? null : (long?)status.EtaSeconds;
-        Reason = status.Reason;
-        ErrorCode = status.Error?.Code;
-        ErrorDetail = status.Error?.Detail;
-        Attempt = status.Attempt;
-        LastErrorCode = status.LastError?.Code;
-        LastErrorDetail = status.LastError?.Detail;
-        StartedAt = status.StartedAt;
-        UpdatedAt = status.UpdatedAt;
-        FinishedAt = status.FinishedAt;
-        BootReadyAt = status.BootReadyAt;
-        GenerationLimit = status.IsFinal ? status.Generation : Math.Max(GenerationLimit, status.Generation + GenerationReserve);
-    }
+    /// <summary>The picture as it was put on record.</summary>
+    public StreamStatus ToStatus() => ToStatus(Generation > 0 ? Generation : GenerationLimit);
 
-    public StreamStatus ToStatus() => new(
+    /// <summary>The picture that a job goes on from: later than all that were ever shown.</summary>
+    public StreamStatus ToGoOn() => ToStatus(GenerationLimit);
+
+    private StreamStatus ToStatus(long generation) => new(
         StreamId,
         new DiskAddress(Host, Domain, Target),
         DomainName,
@@ -157,7 +161,7 @@ public sealed class StreamRecord
         StartedAt,
         UpdatedAt,
         FinishedAt,
-        GenerationLimit)
+        generation)
     {
         BootReadyAt = BootReadyAt,
         Labels = new LabelSet(Labels),

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
+using System.Linq.Expressions;
 using Microsoft.EntityFrameworkCore;
 using StreamService.Streaming;
 
@@ -16,14 +17,19 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
 
     private static readonly StreamState[] FinalStates = [StreamState.Completed, StreamState.Failed, StreamState.Cancelled];
 
-    public async Task AddAsync(StreamStatus status, string? idempotencyKey, CancellationToken cancellationToken)
+    /// <summary>Whether a stream is not over.</summary>
+    internal static readonly Expression<Func<StreamRecord, bool>> IsActive = record => !FinalStates.Contains(record.State);
+
+    /// <param name="epoch">Of the host's term.</param>
+    /// <exception cref="LeaseLostException">A later one has begun.</exception>
+    public async Task AddAsync(StreamStatus status, string? idempotencyKey, long epoch, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        context.Streams.Add(StreamRecord.From(status, idempotencyKey));
+        context.Streams.Add(StreamRecord.From(status, idempotencyKey, epoch));
         context.Events.Add(EventRecord.From(status));
         try
         {
-            await context.SaveChangesAsync(cancellationToken);
+            await LeaseFence.AddAsync(context, status.Disk.Host, epoch, cancellationToken);
         }
         catch (DbUpdateException)
         {
@@ -33,25 +39,43 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
         }
     }
 
-    public Task UpdateAsync(StreamStatus status, CancellationToken cancellationToken) => UpdateAsync([status], cancellationToken);
+    /// <summary>Takes over a new picture of a stream, with an event where its state is another than the one on record.</summary>
+    /// <inheritdoc cref="AddAsync"/>
+    public Task UpdateAsync(StreamStatus status, long epoch, CancellationToken cancellationToken) => UpdateAsync([status], status, epoch, cancellationToken);
 
-    /// <summary>Takes over what happened to a stream since it was last on record, events and all.</summary>
-    /// <param name="pictures">The oldest first; the last becomes the record.</param>
-    public async Task UpdateAsync(IReadOnlyList<StreamStatus> pictures, CancellationToken cancellationToken)
+    /// <summary>Takes over a new picture of a stream, and with it the states that the stream has entered since it was last on record: each is an event.</summary>
+    /// <param name="entered">The oldest first; none where it only got on.</param>
+    /// <inheritdoc cref="AddAsync"/>
+    public async Task UpdateAsync(IReadOnlyList<StreamStatus> entered, StreamStatus status, long epoch, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
-        var record = await context.Streams.FindAsync([pictures[0].StreamId], cancellationToken);
-        foreach (var status in pictures)
+        if (entered.Count > 0)
+            AddEvents(context, await context.Streams.AsNoTracking().SingleOrDefaultAsync(record => record.StreamId == status.StreamId, cancellationToken), entered, epoch);
+        // Written without a look: the record's epoch is part of the condition.
+        var record = context.Update(StreamRecord.From(status, idempotencyKey: null, epoch));
+        record.Property(written => written.IdempotencyKey).IsModified = false;
+        record.Property(written => written.Epoch).IsModified = false;
+        try
         {
-            if (EventRecord.IsNews(record, status))
-                context.Events.Add(EventRecord.From(status));
-            // A record that was lost with its database is made again.
-            if (record is null)
-                context.Streams.Add(record = StreamRecord.From(status, idempotencyKey: null));
-            else
-                record.Take(status);
+            await context.SaveChangesAsync(cancellationToken);
         }
-        await context.SaveChangesAsync(cancellationToken);
+        catch (DbUpdateConcurrencyException)
+        {
+            if (await IsOnRecordAsync(status.StreamId))
+                throw new LeaseLostException(status.Disk.Host);
+            // Lost with its database.
+            await AddAsync(status, idempotencyKey: null, epoch, cancellationToken);
+        }
+    }
+
+    private static void AddEvents(StreamDbContext context, StreamRecord? before, IReadOnlyList<StreamStatus> entered, long epoch)
+    {
+        foreach (var status in entered)
+        {
+            if (EventRecord.IsNews(before, status))
+                context.Events.Add(EventRecord.From(status));
+            before = StreamRecord.From(status, idempotencyKey: null, epoch);
+        }
     }
 
     public async Task<StreamStatus?> FindAsync(Guid streamId, CancellationToken cancellationToken)
@@ -98,12 +122,29 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
             .Select(record => (Guid?)record.StreamId).FirstOrDefaultAsync(cancellationToken);
     }
 
-    /// <summary>All that are not over, oldest first.</summary>
-    public async Task<IReadOnlyList<StreamStatus>> ListActiveAsync(CancellationToken cancellationToken)
+    /// <summary>All of a host that are not over, oldest first, to be gone on with; closed to earlier epochs from here on.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> TakeUpAsync(string host, long epoch, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        var active = context.Streams.Where(record => record.Host == host && !FinalStates.Contains(record.State));
+        if (epoch > 0)
+            await active.Where(record => record.Epoch < epoch).ExecuteUpdateAsync(update => update.SetProperty(record => record.Epoch, epoch), cancellationToken);
+        return await ReadAsync(context, active.AsNoTracking().OrderBy(record => record.CreatedAt), record => record.ToGoOn(), cancellationToken);
+    }
+
+    /// <summary>All that are not over, of all hosts but those.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> ListActiveElsewhereAsync(IReadOnlyCollection<string> hosts, CancellationToken cancellationToken)
+    {
+        await using var context = await contexts.CreateDbContextAsync(cancellationToken);
+        return await ReadAsync(context, context.Streams.AsNoTracking().Where(record => !FinalStates.Contains(record.State) && !hosts.Contains(record.Host)), record => record.ToGoOn(), cancellationToken);
+    }
+
+    /// <summary>Those that are not over, or have not been since a moment by their drivers' clocks, on one host or on all.</summary>
+    public async Task<IReadOnlyList<StreamStatus>> ListSinceAsync(string? host, DateTimeOffset since, CancellationToken cancellationToken)
     {
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         return await ReadAsync(context, context.Streams.AsNoTracking()
-            .Where(record => !FinalStates.Contains(record.State))
+            .Where(record => (!FinalStates.Contains(record.State) || record.FinishedAt >= since) && (host == null || record.Host == host))
             .OrderBy(record => record.CreatedAt), cancellationToken);
     }
 

@@ -18,10 +18,12 @@ public readonly record struct StepResult(long Offset, long Size, long Populated,
 /// The single mode: populates one unit at an offset and says where to go on. Keeps one connection warm for each disk that
 /// is stepped, so that a step costs two round trips to QEMU: one look at the map, one CACHE.
 /// </summary>
-public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
+public sealed class SectorStepper(TimeProvider time)
 {
     /// <summary>How long a disk's connection stays after its last step.</summary>
     private static readonly TimeSpan KeepWarm = TimeSpan.FromSeconds(10);
+
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(2);
 
     /// <summary>The same where the domain is shut off, and cannot be started meanwhile.</summary>
     private static readonly TimeSpan KeepWarmOffline = TimeSpan.FromSeconds(2);
@@ -113,10 +115,25 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
         }
     }
 
-    /// <summary>Gives back the connections of disks that nobody steps any more.</summary>
-    public async Task SweepAsync()
+    /// <summary>Gives back the connections of a host's disks that nobody steps any more, until its term ends; then all of them.</summary>
+    public async Task TendAsync(HostTerm term)
     {
-        foreach (var session in _sessions.Values)
+        using var timer = new PeriodicTimer(SweepInterval, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(term.Ending))
+                await SweepAsync(term.Host);
+        }
+        catch (OperationCanceledException)
+        {
+            foreach (var disk in _sessions.Keys.Where(disk => disk.Host == term.Host))
+                await GiveBackAsync(disk);
+        }
+    }
+
+    private async Task SweepAsync(string host)
+    {
+        foreach (var session in _sessions.Where(session => session.Key.Host == host).Select(session => session.Value))
         {
             if (time.GetElapsedTime(session.UsedAt) < session.KeepWarm)
                 continue;
@@ -132,14 +149,6 @@ public sealed class SectorStepper(TimeProvider time) : IAsyncDisposable
                 session.Gate.Release();
             }
         }
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        foreach (var session in _sessions.Values)
-            if (session.Export is { } export)
-                await export.DisposeAsync();
-        _sessions.Clear();
     }
 
     private async ValueTask<DiskExport> ConnectAsync(Session session, IHypervisor hypervisor, DiskAddress disk, CancellationToken cancellationToken)

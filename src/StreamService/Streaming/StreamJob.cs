@@ -34,6 +34,7 @@ public sealed class StreamJob
     /// <summary>How often progress that no state change carries is put on record.</summary>
     private static readonly TimeSpan RecordEvery = TimeSpan.FromSeconds(1);
 
+    private readonly HostTerm _term;
     private readonly IHypervisor _hypervisor;
     private readonly StreamStore _store;
     private readonly StreamingOptions _options;
@@ -68,11 +69,12 @@ public sealed class StreamJob
     /// <param name="status">Where it begins: queued, or as a former service left it.</param>
     /// <param name="clusterSize">Of the active layer, in bytes.</param>
     /// <param name="publish">Receives every snapshot, and whether its state is a new one. Must not block.</param>
-    public StreamJob(StreamStatus status, int clusterSize, IHypervisor hypervisor, StreamStore store, FindProfile findProfile, StreamLimits limits, StreamingOptions options,
+    public StreamJob(StreamStatus status, int clusterSize, HostTerm term, StreamStore store, FindProfile findProfile, StreamLimits limits, StreamingOptions options,
         TimeProvider time, ILogger logger, Action<StreamStatus, bool> publish)
     {
         _status = status;
-        _hypervisor = hypervisor;
+        _term = term;
+        _hypervisor = term.Hypervisor;
         _store = store;
         _findProfile = findProfile;
         _limits = limits;
@@ -88,6 +90,9 @@ public sealed class StreamJob
         _streamedBefore = status.BytesStreamed;
         _durableBefore = status.BytesDurable;
     }
+
+    /// <summary>In which it is driven.</summary>
+    public HostTerm Term => _term;
 
     /// <summary>The present snapshot.</summary>
     public StreamStatus Status => Volatile.Read(ref _status);
@@ -138,7 +143,7 @@ public sealed class StreamJob
         _mailbox.Wake();
     }
 
-    /// <summary>Drives the job until it is over, or until the service stops.</summary>
+    /// <summary>Drives the job until it is over, or until its term ends.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
         using var scope = _logger.BeginScope(new Dictionary<string, object>
@@ -442,6 +447,14 @@ public sealed class StreamJob
             _entered.RemoveAt(0);
         _entered.Add(next);
         await RecordAsync(next);
+        // An end that somebody saw least of all: where replicas share the records, another would begin anew.
+        while (next.IsFinal && !_isRecorded && _term.Epoch > 0)
+        {
+            await Task.Delay(RecordEvery, _time, _term.Ending);
+            await RecordAsync(next);
+        }
+        if (!_term.IsHeld)
+            return;
         StreamLog.StateEntered(_logger, state, reason ?? error?.Detail);
         if (state != _status.State)
             _meters.Entered(state);
@@ -516,9 +529,14 @@ public sealed class StreamJob
         _recordedAt = _time.GetTimestamp();
         try
         {
-            await _store.UpdateAsync([.. _entered, status], CancellationToken.None);
+            await _store.UpdateAsync([.. _entered], status, _term.Epoch, CancellationToken.None);
             _entered.Clear();
             _isRecorded = true;
+        }
+        catch (LeaseLostException lost)
+        {
+            StreamLog.RecordFailed(_logger, lost.Message);
+            _term.Lose();
         }
         catch (Exception exception)
         {

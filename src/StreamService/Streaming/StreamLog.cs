@@ -12,8 +12,8 @@ internal static partial class StreamLog
     [LoggerMessage(103, LogLevel.Error, "The stream's record could not be written; the stream goes on: {Reason}")]
     public static partial void RecordFailed(ILogger logger, string reason);
 
-    [LoggerMessage(104, LogLevel.Information, "Takes up {Count} streams of a former run")]
-    public static partial void TakenUp(ILogger logger, int count);
+    [LoggerMessage(104, LogLevel.Information, "Takes up {Count} streams of host {Host}")]
+    public static partial void TakenUp(ILogger logger, int count, string host);
 
     [LoggerMessage(105, LogLevel.Warning, "Stream goes on with the {Engine} engine: {Reason}")]
     public static partial void EngineChanged(ILogger logger, StreamEngine engine, string reason);

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Threading.Channels;
 using Microsoft.Extensions.Options;
 using StreamService.Configuration;
 using StreamService.Hypervisors;
@@ -10,11 +9,11 @@ using StreamService.Telemetry;
 namespace StreamService.Streaming;
 
 /// <summary>
-/// The registry of stream jobs: admits them, hands them to <see cref="StreamWorker"/>, finds them for whoever asks.
+/// The registry of stream jobs: admits them, has each driven in the <see cref="HostTerm"/> of its host, finds them for whoever asks.
 /// Knows neither HTTP nor SignalR.
 /// </summary>
 public sealed class StreamManager(
-    HostDirectory hosts,
+    HostTerms terms,
     StreamStore store,
     FindProfile findProfile,
     SectorStepper stepper,
@@ -26,20 +25,20 @@ public sealed class StreamManager(
     /// <summary>What a request populates at the least where the format has no clusters.</summary>
     private const int DefaultCluster = 64 << 10;
 
+    /// <summary>What ended so long before a term began is told again: the end of the term before may have cut the news short.</summary>
+    private static readonly TimeSpan TellAgain = TimeSpan.FromMinutes(1);
+
     private readonly ConcurrentDictionary<DiskAddress, StreamJob> _active = new();
     private readonly ConcurrentDictionary<DiskAddress, SemaphoreSlim> _finishing = new();
     private readonly ConcurrentDictionary<DiskAddress, TaskCompletionSource> _watchers = new();
-    private readonly Channel<StreamJob> _started = Channel.CreateUnbounded<StreamJob>();
 
     /// <summary>Every snapshot of every job, and whether its state is a new one. Handlers must not block.</summary>
     public event Action<StreamStatus, bool>? Published;
 
-    /// <summary>Jobs that wait to be driven.</summary>
-    internal ChannelReader<StreamJob> Started => _started.Reader;
-
     /// <summary>Starts streaming a whole disk.</summary>
     /// <param name="idempotencyKey">The same key gets the stream that it began, should the first answer have been lost.</param>
     /// <exception cref="StreamRefusedException">A rule of <see cref="StreamAdmission"/> is broken.</exception>
+    /// <exception cref="HostUnreachableException">This service does not drive the host.</exception>
     public async Task<StreamStatus> StartAsync(IHypervisor hypervisor, DomainInfo domain, DiskInfo disk, StreamSpec spec, string? idempotencyKey, CancellationToken cancellationToken)
     {
         var address = new DiskAddress(domain.Host, domain.Id, disk.Target);
@@ -47,6 +46,7 @@ public sealed class StreamManager(
         if (idempotencyKey is not null && await store.FindByIdempotencyKeyAsync(idempotencyKey, cancellationToken) is { } begun)
             return await FindAsync(begun, cancellationToken);
 
+        var term = terms.Get(domain.Host);
         spec = spec with { Offline = !domain.IsActive };
         var streamActive = IsStreamed(address);
         var blockJob = streamActive || !domain.IsActive ? null : await hypervisor.FindBlockJobAsync(domain.Id, disk.Target, cancellationToken);
@@ -62,12 +62,12 @@ public sealed class StreamManager(
             Labels = LabelSet.Of(domain.Labels),
             TraceParent = span?.Id,
         };
-        var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, hypervisor);
+        var job = NewJob(status, disk.ClusterSize ?? DefaultCluster, term);
         if (!TryActivate(address, job))
             StreamAdmission.Check(domain, disk, spec.Base, streamActive: true, blockJob);
         try
         {
-            await store.AddAsync(status, idempotencyKey, CancellationToken.None);
+            await RecordAsync(status, idempotencyKey, term);
         }
         catch
         {
@@ -75,8 +75,10 @@ public sealed class StreamManager(
             throw;
         }
         new StreamMeters(address.Host).Entered(status.State);
-        Publish(status, stateChanged: true);
-        _started.Writer.TryWrite(job);
+        Publish(term, status, stateChanged: true);
+        // Where the term ends just now, the next one finds it on record.
+        if (!term.TryRun(ending => DriveAsync(job, ending)))
+            _active.TryRemove(KeyValuePair.Create(address, job));
         return status;
     }
 
@@ -162,6 +164,7 @@ public sealed class StreamManager(
         {
             // The signal is taken before the look, so that no snapshot slips between the two.
             var signal = _watchers.GetOrAdd(disk, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+            terms.Get(disk.Host);
             var status = await FindLatestAsync(disk, cancellationToken);
             if (status is not null && status.Generation >= generation)
                 return status;
@@ -176,31 +179,46 @@ public sealed class StreamManager(
         }
     }
 
-    /// <summary>Takes up every stream that a former run of the service left unfinished.</summary>
-    public async Task TakeUpAsync(CancellationToken cancellationToken)
+    /// <summary>Takes up every stream of a host that the term before left unfinished, and tells again what ended at its end.</summary>
+    internal async Task TakeUpAsync(HostTerm term, CancellationToken cancellationToken)
     {
-        await limits.Budgets.LoadAsync(cancellationToken);
-        var left = await store.ListActiveAsync(cancellationToken);
+        var left = await store.TakeUpAsync(term.Host, term.Epoch, cancellationToken);
         foreach (var status in left)
         {
-            if (hosts.Find(status.Disk.Host) is not { } hypervisor)
-            {
-                await store.UpdateAsync(status with
-                {
-                    State = StreamState.Failed,
-                    Error = new StreamError("host-not-found", $"Host '{status.Disk.Host}' is not configured any more."),
-                    UpdatedAt = time.GetUtcNow(),
-                    FinishedAt = time.GetUtcNow(),
-                }, cancellationToken);
-                continue;
-            }
             // What it was when the other service ended is no rate any more.
-            var job = NewJob(status with { BytesPerSecond = 0 }, DefaultCluster, hypervisor);
+            var job = NewJob(status with { BytesPerSecond = 0 }, DefaultCluster, term);
             if (_active.TryAdd(status.Disk, job))
-                _started.Writer.TryWrite(job);
+                term.TryRun(ending => DriveAsync(job, ending));
+            Publish(term, status, stateChanged: true);
         }
+        foreach (var status in await store.ListSinceAsync(term.Host, time.GetUtcNow() - TellAgain, cancellationToken))
+            if (status.IsFinal)
+                Publish(term, status, stateChanged: true);
         if (left.Count > 0)
-            StreamLog.TakenUp(logger, left.Count);
+            StreamLog.TakenUp(logger, left.Count, term.Host);
+    }
+
+    /// <summary>Forgets the jobs of a term that has ended; whoever waits for one is told that nobody drives the host.</summary>
+    internal void Leave(HostTerm term)
+    {
+        foreach (var (disk, job) in _active)
+            if (job.Term == term)
+                _active.TryRemove(KeyValuePair.Create(disk, job));
+        foreach (var disk in _watchers.Keys.Where(disk => disk.Host == term.Host))
+            Signal(disk);
+    }
+
+    /// <summary>Fails the streams of hosts that are not configured any more.</summary>
+    internal async Task FailElsewhereAsync(IReadOnlyCollection<string> configured, CancellationToken cancellationToken)
+    {
+        foreach (var status in await store.ListActiveElsewhereAsync(configured, cancellationToken))
+            await store.UpdateAsync(status with
+            {
+                State = StreamState.Failed,
+                Error = new StreamError("host-not-found", $"Host '{status.Disk.Host}' is not configured any more."),
+                UpdatedAt = time.GetUtcNow(),
+                FinishedAt = time.GetUtcNow(),
+            }, epoch: 0, cancellationToken);
     }
 
     /// <summary>Tells jobs that wait for a domain, or for all domains of a host, to look again.</summary>
@@ -214,16 +232,42 @@ public sealed class StreamManager(
     /// <summary>Puts all jobs on record again: the database was lost.</summary>
     internal Task RecordAllAsync() => Task.WhenAll(_active.Values.Select(job => job.RecordAgainAsync()));
 
-    /// <summary>Called when a job is not driven any more because it is over.</summary>
-    internal void Retire(StreamJob job)
+    private async Task DriveAsync(StreamJob job, CancellationToken ending)
     {
-        _active.TryRemove(KeyValuePair.Create(job.Status.Disk, job));
-        // Whoever looked at the job in between sees its last state from the store from now on.
-        Signal(job.Status.Disk);
+        try
+        {
+            await job.RunAsync(ending);
+            await job.WaitUntilRecordedAsync(ending);
+            _active.TryRemove(KeyValuePair.Create(job.Status.Disk, job));
+            // Whoever looked at the job in between sees its last state from the store from now on.
+            Signal(job.Status.Disk);
+        }
+        catch (OperationCanceledException) when (ending.IsCancellationRequested)
+        {
+            // Stays on record as it is.
+        }
+        catch (Exception exception)
+        {
+            // A bug: the job is left on record, and the next term takes it up.
+            StreamLog.JobFault(logger, exception);
+        }
     }
 
-    private StreamJob NewJob(StreamStatus status, int clusterSize, IHypervisor hypervisor) =>
-        new(status, clusterSize, hypervisor, store, findProfile, limits, options.Value.Streaming, time, logger, Publish);
+    private async Task RecordAsync(StreamStatus status, string? idempotencyKey, HostTerm term)
+    {
+        try
+        {
+            await store.AddAsync(status, idempotencyKey, term.Epoch, CancellationToken.None);
+        }
+        catch (LeaseLostException)
+        {
+            term.Lose();
+            throw new HostUnreachableException(term.Host, HostTerms.NoDriver);
+        }
+    }
+
+    private StreamJob NewJob(StreamStatus status, int clusterSize, HostTerm term) =>
+        new(status, clusterSize, term, store, findProfile, limits, options.Value.Streaming, time, logger, (status, stateChanged) => Publish(term, status, stateChanged));
 
     /// <summary>The disk's job that is not over. One that is over may still be here for a moment, until it is retired.</summary>
     private StreamJob? FindActive(DiskAddress disk) => _active.TryGetValue(disk, out var job) && !job.Status.IsFinal ? job : null;
@@ -240,8 +284,11 @@ public sealed class StreamManager(
     private StreamStatus Live(StreamStatus status) =>
         _active.TryGetValue(status.Disk, out var job) && job.Status.StreamId == status.StreamId ? job.Status : status;
 
-    private void Publish(StreamStatus status, bool stateChanged)
+    private void Publish(HostTerm term, StreamStatus status, bool stateChanged)
     {
+        // What a driver says that has been asleep is from before.
+        if (!term.IsHeld)
+            return;
         Published?.Invoke(status, stateChanged);
         Signal(status.Disk);
     }
@@ -261,6 +308,7 @@ public sealed class StreamManager(
             if (full.Status.State == StreamState.Completed)
                 return;
         }
+        var term = terms.Get(address.Host);
         var gate = _finishing.GetOrAdd(address, _ => new SemaphoreSlim(1, 1));
         await gate.WaitAsync(cancellationToken);
         try
@@ -278,11 +326,11 @@ public sealed class StreamManager(
             {
                 Labels = LabelSet.Of(domain.Labels),
             };
-            await store.AddAsync(status, idempotencyKey: null, CancellationToken.None);
+            await RecordAsync(status, idempotencyKey: null, term);
             // Its image, where that was opened here, is free before the caller hears of it.
             if (!domain.IsActive)
                 await stepper.GiveBackAsync(address);
-            Publish(status, stateChanged: true);
+            Publish(term, status, stateChanged: true);
         }
         finally
         {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Threading.Channels;
+using Microsoft.EntityFrameworkCore;
 using StreamService.Configuration;
 using StreamService.Storage;
 using StreamService.Telemetry;
@@ -41,8 +42,18 @@ public sealed class WebhookLane(WebhookOptions receiver, EventStore events, Webh
     /// <summary>Takes its place: where it was, or, the first time, behind all that has happened already.</summary>
     public async Task BeginAsync(CancellationToken cancellationToken)
     {
-        if (await events.FindCursorAsync(Name, cancellationToken) is null)
+        if (await events.FindCursorAsync(Name, cancellationToken) is not null)
+            return;
+        try
+        {
             await events.AddCursorAsync(Name, await events.FindLastAsync(cancellationToken), cancellationToken);
+        }
+        catch (DbUpdateException)
+        {
+            // Another replica was quicker.
+            if (await events.FindCursorAsync(Name, cancellationToken) is null)
+                throw;
+        }
     }
 
     /// <summary>Delivers until the service stops.</summary>

@@ -14,6 +14,7 @@ public sealed class WebhookWorker(
     WebhookSender sender,
     StreamManager streams,
     MigrationManager migrations,
+    WebhookTurn turn,
     TimeProvider time,
     ILogger<WebhookWorker> logger) : BackgroundService
 {
@@ -37,7 +38,7 @@ public sealed class WebhookWorker(
     {
         try
         {
-            await Task.WhenAll(Lanes.Select(lane => lane.RunAsync(stoppingToken)));
+            await turn.RunAsync(cancellationToken => Task.WhenAll(Lanes.Select(lane => lane.RunAsync(cancellationToken))), stoppingToken);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {

@@ -18,9 +18,12 @@ internal sealed class HubClient : IAsyncDisposable
         _connection = new HubConnectionBuilder().WithUrl(new Uri(service.Address, "/hubs/streams"), options =>
         {
             options.HttpMessageHandlerFactory = _ => service.Transport();
+            options.AccessTokenProvider = () => Task.FromResult(service.Http.DefaultRequestHeaders.Authorization?.Parameter);
             options.WebSocketFactory = async (context, cancellationToken) =>
             {
                 var socket = new ClientWebSocket();
+                if (service.Http.DefaultRequestHeaders.Authorization is { } authorization)
+                    socket.Options.SetRequestHeader("Authorization", authorization.ToString());
                 await socket.ConnectAsync(context.Uri, new HttpMessageInvoker(service.Transport()), cancellationToken);
                 return socket;
             };

@@ -53,6 +53,27 @@ public sealed class DashboardTests(SharedService shared)
     }
 
     [Fact]
+    public async Task Page_of_one_replica_shows_and_steers_what_another_drives()
+    {
+        await using var fleet = await ReplicaFleet.StartAsync(replicas: 2, hosts: 2);
+        await using var domain = await fleet.StartDomainAsync("h1", 32 << 20);
+        var driver = await fleet.DriverOfAsync("h1");
+        var other = fleet.Replicas[1 - driver];
+        var started = await fleet.Replicas[driver].StartStreamAsync(ServiceProcess.DiskUrl(domain), new { mode = "full", bandwidth = 2 << 20 });
+        await using var browser = await Browser.StartAsync();
+        var page = await browser.OpenAsync(new Uri(other.Address, $"/#/streams/{started.GetProperty("streamId").GetString()}"));
+        await Assertions.Expect(page.GetByTestId("hub-state")).ToHaveAttributeAsync("data-state", "connected");
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Running");
+        await page.GetByTestId("btn-pause").ClickAsync();
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Paused");
+        await page.GetByTestId("btn-resume").ClickAsync();
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Running");
+        await fleet.Replicas[driver].HurryAsync(ServiceProcess.DiskUrl(domain));
+        await Assertions.Expect(page.GetByTestId("stream-state")).ToHaveTextAsync("Completed");
+        await Browser.ScreenshotAsync(page, "stream-of-another-replica");
+    }
+
+    [Fact]
     public async Task Layers_drop_off_when_the_disk_is_independent()
     {
         await using var domain = await TestDomain.StartAsync(size: 16 << 20);

@@ -61,7 +61,7 @@ public sealed class StreamListPageTests
                 BytesStreamed: 8L << 30, BytesDurable: 8L << 30, state == StreamState.Completed ? 0 : 3L << 30, BytesPerSecond: 0, Reason: null,
                 state == StreamState.Failed ? new StreamError("hypervisor-error", "QEMU could not populate a range: Input/output error.") : null,
                 created, created.AddSeconds(1), created.AddMinutes(3), created.AddMinutes(3), Generation: 400);
-            context.Streams.Add(StreamRecord.From(status, idempotencyKey: null));
+            context.Streams.Add(StreamRecord.From(status, idempotencyKey: null, epoch: 0));
         }
         await context.SaveChangesAsync();
     }

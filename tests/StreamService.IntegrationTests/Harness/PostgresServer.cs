@@ -24,6 +24,27 @@ internal sealed class PostgresServer : IAsyncDisposable
 
     public int Port { get; } = ServiceProcess.FreePort();
 
+    /// <summary>What all its processes have used since it was started, those that have ended included.</summary>
+    public TimeSpan CpuTime
+    {
+        get
+        {
+            var ticks = 0L;
+            foreach (var process in File.ReadAllText($"/proc/{_process!.Id}/task/{_process.Id}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries).Append($"{_process.Id}"))
+                try
+                {
+                    var stat = File.ReadAllText($"/proc/{process}/stat");
+                    // utime, stime and, of children that have ended, cutime and cstime (proc(5)).
+                    ticks += stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[11..15].Sum(count => long.Parse(count, CultureInfo.InvariantCulture));
+                }
+                catch (IOException)
+                {
+                    // It has just ended, and is in its parent's sum at the next look.
+                }
+            return TimeSpan.FromSeconds(ticks / 100.0);
+        }
+    }
+
     /// <summary>What the server wrote.</summary>
     public string LogText
     {
@@ -56,6 +77,9 @@ internal sealed class PostgresServer : IAsyncDisposable
 
     /// <summary>To a database of that name.</summary>
     public string ConnectionString(string database) => $"Host=127.0.0.1;Port={Port};Database={database};Username=streamservice;Password={Password}";
+
+    /// <summary>The same by its socket, for who is on another network of this machine.</summary>
+    public string SocketConnectionString(string connectionString) => connectionString.Replace("Host=127.0.0.1", $"Host={_folder}", StringComparison.Ordinal);
 
     /// <summary>Makes an empty database.</summary>
     /// <returns>Its connection string.</returns>

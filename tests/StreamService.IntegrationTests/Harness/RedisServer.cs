@@ -16,9 +16,16 @@ internal sealed class RedisServer : IAsyncDisposable
     {
     }
 
+    public int ProcessId => _process!.Id;
+
     public int Port { get; } = ServiceProcess.FreePort();
 
     public string ConnectionString => $"127.0.0.1:{Port}";
+
+    /// <summary>The same by its socket, for who is on another network of this machine.</summary>
+    public string SocketConnectionString => $"!{SocketPath}";
+
+    private string SocketPath => Path.Combine(_folder, "redis.sock");
 
     /// <summary>What the server wrote.</summary>
     public string LogText
@@ -49,7 +56,7 @@ internal sealed class RedisServer : IAsyncDisposable
     public async Task StartAgainAsync()
     {
         var start = new ProcessStartInfo("redis-server",
-            ["--port", Port.ToString(CultureInfo.InvariantCulture), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _folder])
+            ["--port", Port.ToString(CultureInfo.InvariantCulture), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", _folder, "--unixsocket", SocketPath])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -13,13 +13,15 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("streamservice-test-service-").FullName;
     private readonly Dictionary<string, string> _settings;
     private readonly TwoHosts? _hosts;
+    private readonly int _host;
     private readonly string? _alsoAt;
     private readonly List<string> _log = [];
     private Process? _process;
     private string? _key;
 
-    private ServiceProcess(Dictionary<string, string> settings, TwoHosts? hosts, string? alsoAt)
+    private ServiceProcess(Dictionary<string, string> settings, TwoHosts? hosts, string? alsoAt, int host = 1)
     {
+        _host = host;
         _alsoAt = alsoAt;
         _settings = settings;
         _hosts = hosts;
@@ -45,10 +47,11 @@ internal sealed class ServiceProcess : IAsyncDisposable
     /// <param name="settings">Configuration beside the defaults: one local libvirt host called "local", SQLite in a folder of its own.</param>
     /// <param name="hosts">Runs it in the first of these two, with both as its hosts, "h1" and "h2".</param>
     /// <param name="alsoAt">An address to listen on besides.</param>
+    /// <param name="host">In which of the two; where it is one of several replicas, its settings say what its hosts are.</param>
     /// <param name="guarded">Has it ask for a key; <see cref="Http"/> has <see cref="AdminKey"/>.</param>
-    public static async Task<ServiceProcess> StartAsync(Dictionary<string, string>? settings = null, TwoHosts? hosts = null, bool guarded = false, string? alsoAt = null)
+    public static async Task<ServiceProcess> StartAsync(Dictionary<string, string>? settings = null, TwoHosts? hosts = null, bool guarded = false, string? alsoAt = null, int? host = null)
     {
-        var service = new ServiceProcess(settings ?? [], hosts, alsoAt);
+        var service = new ServiceProcess(settings ?? [], hosts, alsoAt, host ?? 1);
         if (guarded)
         {
             service.Http.DefaultRequestHeaders.Authorization = new("Bearer", service._key = AdminKey);
@@ -131,7 +134,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
             {
                 return false;
             }
-        });
+        }, TimeSpan.FromMinutes(1.5));
     }
 
     private void Launch()
@@ -141,7 +144,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         // Where appsettings.json and the dashboard's wwwroot are.
         var folder = Path.Combine(Repository.Root, "src", "StreamService");
         // Entering a host leaves the working directory behind.
-        var (program, arguments) = _hosts?.Enter(1, "env", $"--chdir={folder}", "dotnet", assembly) ?? ("dotnet", [assembly]);
+        var (program, arguments) = _hosts?.Enter(_host, "env", $"--chdir={folder}", "dotnet", assembly) ?? ("dotnet", [assembly]);
         var start = new ProcessStartInfo(program, arguments)
         {
             WorkingDirectory = folder,
@@ -150,7 +153,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         };
         // The socket of a service that was killed is in the way of the next.
         File.Delete(ApiSocket);
-        start.Environment["ASPNETCORE_URLS"] = (_hosts is null ? Address.ToString() : $"http://unix:{ApiSocket};{AddressWithin}") + (_alsoAt is null ? "" : $";{_alsoAt}");
+        start.Environment["ASPNETCORE_URLS"] = (_hosts is null ? Address.ToString() : $"http://unix:{ApiSocket}" + (_alsoAt is null ? $";{AddressWithin}" : "")) + (_alsoAt is null ? "" : $";{_alsoAt}");
         start.Environment["StreamService__Hosts__0__Name"] = _hosts is null ? "local" : "h1";
         start.Environment["StreamService__Hosts__0__Uri"] = "qemu:///system";
         if (_hosts is not null)
@@ -190,12 +193,28 @@ internal sealed class ServiceProcess : IAsyncDisposable
         await _process.WaitForExitAsync();
     }
 
+    /// <summary>SIGSTOP: it stands still, its connections stay.</summary>
+    public Task FreezeAsync() => Shell.RunAsync("kill", "-STOP", ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>SIGCONT.</summary>
+    public Task ThawAsync() => Shell.RunAsync("kill", "-CONT", ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    /// <summary>Whether it was killed or has ended.</summary>
+    public bool HasExited => _process!.HasExited;
+
     /// <summary>SIGTERM, and the end of an orderly stop.</summary>
     public async Task StopAsync()
     {
         await Shell.RunAsync("kill", "-TERM", ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture));
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        await _process!.WaitForExitAsync(deadline.Token);
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        try
+        {
+            await _process!.WaitForExitAsync(deadline.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            Assert.Fail($"The service does not stop: {LogText}");
+        }
     }
 
     public static string DiskUrl(TestDomain domain) => $"/domains/{domain.Key}/disks/vda";
@@ -236,7 +255,16 @@ internal sealed class ServiceProcess : IAsyncDisposable
 
     public Task<JsonElement> StatusAsync(TestDomain domain) => StatusAsync(DiskUrl(domain));
 
-    public Task<JsonElement> StatusAsync(string diskUrl) => Http.GetFromJsonAsync<JsonElement>($"{diskUrl}/status");
+    public Task<JsonElement> StatusAsync(string diskUrl) => GetAsync($"{diskUrl}/status", CancellationToken.None);
+
+    /// <exception cref="HttpRequestException">It is not answered with success; the answer is in it.</exception>
+    private async Task<JsonElement> GetAsync(string url, CancellationToken cancellationToken)
+    {
+        using var answer = await Http.GetAsync(url, cancellationToken);
+        if (!answer.IsSuccessStatusCode)
+            throw new HttpRequestException($"{url} answered {await answer.Content.ReadAsStringAsync(cancellationToken)}", inner: null, answer.StatusCode);
+        return await answer.Content.ReadFromJsonAsync<JsonElement>(cancellationToken);
+    }
 
     public Task<JsonElement> ChangeAsync(TestDomain domain, object body) => ChangeAsync(DiskUrl(domain), body);
 
@@ -278,26 +306,34 @@ internal sealed class ServiceProcess : IAsyncDisposable
     public async Task<JsonElement> WaitForAsync(string diskUrl, string what, Func<JsonElement, bool> wished, TimeSpan? within = null)
     {
         using var deadline = new CancellationTokenSource(within ?? TimeSpan.FromMinutes(1));
-        var status = await StatusAsync(diskUrl);
-        while (!wished(status))
+        JsonElement? now = null;
+        while (now is not { } status || !wished(status))
         {
             try
             {
-                status = await Http.GetFromJsonAsync<JsonElement>(
-                    $"{diskUrl}/status?waitForGeneration={status.GetProperty("generation").GetInt64() + 1}&timeoutSeconds=10", deadline.Token);
+                now = await GetAsync($"{diskUrl}/status{(now is null ? "" : $"?waitForGeneration={now.Value.GetProperty("generation").GetInt64() + 1}&timeoutSeconds=10")}", deadline.Token);
+            }
+            catch (HttpRequestException away) when (away.StatusCode == HttpStatusCode.ServiceUnavailable)
+            {
+                // Its host has no driver just now, as every caller is told who is to come back later.
+                await Task.Delay(100);
             }
             catch (OperationCanceledException)
             {
-                Assert.Fail($"Waited too long for {what}; last status: {status}\n{LogText}");
+                Assert.Fail($"Waited too long for {what}; last status: {now}\n{LogText}");
             }
         }
-        return status;
+        return now.Value;
     }
 
     public async ValueTask DisposeAsync()
     {
         if (_process is { HasExited: false })
+        {
+            // Where a test has left it standing still.
+            await ThawAsync();
             await StopAsync();
+        }
         _process?.Dispose();
         Http.Dispose();
         Client.Dispose();

@@ -40,7 +40,7 @@ public sealed class StreamListTests : IAsyncLifetime
                 DomainName = $"d{i:00}",
                 CreatedAt = Time.AddSeconds(i),
                 Labels = LabelSet.Of(i % 4 == 0 ? ["web"] : []),
-            }, null, Token);
+            }, null, epoch: 0, Token);
     }
 
     public ValueTask DisposeAsync() => _service.DisposeAsync();

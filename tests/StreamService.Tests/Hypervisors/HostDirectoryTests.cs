@@ -69,7 +69,7 @@ public sealed class HostDirectoryTests
             ? Task.FromException<DomainInfo?>(new HostUnreachableException(name, "away"))
             : Task.FromResult(idOrName == only.Name || idOrName == only.Id.ToString() ? only : null);
 
-        public Task RunAsync(CancellationToken stopping) => throw new NotSupportedException();
+        public Task RunAsync(HostTerm term, CancellationToken stopping) => throw new NotSupportedException();
 
         public Task<IReadOnlyList<DomainInfo>> ListDomainsAsync(CancellationToken cancellationToken) => throw new NotSupportedException();
 

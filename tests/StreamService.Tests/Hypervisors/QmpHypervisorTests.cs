@@ -21,7 +21,7 @@ public class QmpHypervisorTests
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         var reached = new TaskCompletionSource();
         hypervisor.Changed += domain => _ = domain is null && reached.TrySetResult();
-        var running = hypervisor.RunAsync(stop.Token);
+        var running = hypervisor.RunAsync(new HostTerm(hypervisor, epoch: 0), stop.Token);
         await reached.Task.WaitAsync(TimeSpan.FromSeconds(30), stop.Token);
 
         await Assert.ThrowsAsync<HostUnreachableException>(() => hypervisor.FindDomainAsync("qmp", stop.Token));

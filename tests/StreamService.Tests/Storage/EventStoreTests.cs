@@ -35,7 +35,7 @@ public sealed class EventStoreTests : IAsyncDisposable
     public async Task States_of_a_stream_are_events_and_its_progress_is_none()
     {
         var status = New();
-        await Streams.AddAsync(status, null, Token);
+        await Streams.AddAsync(status, null, epoch: 0, Token);
         foreach (var next in new[]
         {
             status with { State = StreamState.Queued, Reason = "1st in line" },
@@ -47,7 +47,7 @@ public sealed class EventStoreTests : IAsyncDisposable
             status with { State = StreamState.Waiting, Attempt = 3, LastError = new("insufficient-storage", "full") },
             status with { State = StreamState.Failed, Error = new("disk-not-found", "gone"), FinishedAt = Time },
         })
-            await Streams.UpdateAsync(next, Token);
+            await Streams.UpdateAsync(next, epoch: 0, Token);
 
         var events = await Events.ListAsync(status.StreamId, after: 0, limit: 100, Token);
         Assert.Equal(
@@ -60,15 +60,15 @@ public sealed class EventStoreTests : IAsyncDisposable
     public async Task States_that_a_database_missed_are_made_up_for_with_the_next_record()
     {
         var status = New();
-        await Streams.AddAsync(status, null, Token);
+        await Streams.AddAsync(status, null, epoch: 0, Token);
 
         await Streams.UpdateAsync(
             [
                 status with { State = StreamState.Running, UpdatedAt = Time.AddSeconds(1) },
                 status with { State = StreamState.Finalizing, UpdatedAt = Time.AddSeconds(2) },
                 status with { State = StreamState.Completed, UpdatedAt = Time.AddSeconds(3), FinishedAt = Time.AddSeconds(3) },
-                status with { State = StreamState.Completed, UpdatedAt = Time.AddSeconds(3), FinishedAt = Time.AddSeconds(3) },
-            ], Token);
+            ],
+            status with { State = StreamState.Completed, UpdatedAt = Time.AddSeconds(3), FinishedAt = Time.AddSeconds(3) }, epoch: 0, Token);
 
         Assert.Equal(
             [("Queued", Time), ("Running", Time.AddSeconds(1)), ("Finalizing", Time.AddSeconds(2)), ("Completed", Time.AddSeconds(3))],
@@ -80,14 +80,14 @@ public sealed class EventStoreTests : IAsyncDisposable
     public async Task Event_keeps_the_whole_picture()
     {
         var status = New() with { Labels = LabelSet.Of(["web"]), TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", LastError = new("a", "b"), BootReadyAt = Time };
-        await Streams.AddAsync(status, null, Token);
+        await Streams.AddAsync(status, null, epoch: 0, Token);
         Assert.Equal(status, Assert.Single(await Events.ListAsync(status.StreamId, 0, 10, Token)).ToStream());
 
         var migration = Sample.Migration() with { UpdatedAt = Time, Labels = LabelSet.Of(["db"]), Memory = new(4, 3, 2, 1), LeftOnSource = ["/a"] };
-        await Migrations.AddAsync(migration, null, Token);
-        await Migrations.UpdateAsync(migration with { Generation = 8 }, Token);
-        await Migrations.UpdateAsync(migration with { Step = MigrationStepName.Stream }, Token);
-        await Migrations.UpdateAsync(migration with { Step = MigrationStepName.Stream, State = MigrationState.Waiting }, Token);
+        await Migrations.AddAsync(migration, null, epoch: 0, Token);
+        await Migrations.UpdateAsync(migration with { Generation = 8 }, epoch: 0, Token);
+        await Migrations.UpdateAsync(migration with { Step = MigrationStepName.Stream }, epoch: 0, Token);
+        await Migrations.UpdateAsync(migration with { Step = MigrationStepName.Stream, State = MigrationState.Waiting }, epoch: 0, Token);
         var events = await Events.ListAsync(migration.MigrationId, 0, 10, Token);
         Assert.Equal(["Running", "Running", "Waiting"], events.Select(happened => happened.State));
         Assert.Equivalent(migration, events[0].ToMigration(), strict: true);
@@ -98,9 +98,9 @@ public sealed class EventStoreTests : IAsyncDisposable
     public async Task Old_events_and_those_beyond_a_number_are_forgotten()
     {
         var status = New();
-        await Streams.AddAsync(status, null, Token);
+        await Streams.AddAsync(status, null, epoch: 0, Token);
         for (var i = 1; i <= 9; i++)
-            await Streams.UpdateAsync(status with { State = i % 2 == 0 ? StreamState.Running : StreamState.Paused, UpdatedAt = Time.AddHours(i) }, Token);
+            await Streams.UpdateAsync(status with { State = i % 2 == 0 ? StreamState.Running : StreamState.Paused, UpdatedAt = Time.AddHours(i) }, epoch: 0, Token);
 
         Assert.Equal(2, await Events.PruneAsync(Time.AddHours(2), most: 100, Token));
         Assert.Equal(0, await Events.PruneAsync(Time.AddHours(2), most: 8, Token));
@@ -113,10 +113,10 @@ public sealed class EventStoreTests : IAsyncDisposable
     public async Task Pages_hold_each_event_once_the_oldest_first()
     {
         var status = New();
-        await Streams.AddAsync(status, null, Token);
+        await Streams.AddAsync(status, null, epoch: 0, Token);
         for (var i = 1; i < 7; i++)
-            await Streams.UpdateAsync(status with { State = i % 2 == 0 ? StreamState.Running : StreamState.Paused, Generation = i }, Token);
-        await Streams.AddAsync(New(), null, Token);
+            await Streams.UpdateAsync(status with { State = i % 2 == 0 ? StreamState.Running : StreamState.Paused, Generation = i }, epoch: 0, Token);
+        await Streams.AddAsync(New(), null, epoch: 0, Token);
 
         using var client = _service.CreateClient(Scopes.StreamsRead);
         var generations = new List<long>();
@@ -135,8 +135,8 @@ public sealed class EventStoreTests : IAsyncDisposable
         _service.AddKey(1, "web", Scopes.StreamsRead);
         _service.Settings["StreamService:Auth:ApiKeys:1:Labels:0"] = "web";
         var (mine, theirs) = (New() with { Labels = LabelSet.Of(["web"]) }, New() with { Labels = LabelSet.Of(["db"]) });
-        await Streams.AddAsync(mine, null, Token);
-        await Streams.AddAsync(theirs, null, Token);
+        await Streams.AddAsync(mine, null, epoch: 0, Token);
+        await Streams.AddAsync(theirs, null, epoch: 0, Token);
         using var client = _service.CreateClient("web");
 
         var seen = await client.GetFromJsonAsync<JsonElement>($"/streams/{mine.StreamId}/events", Token);

@@ -13,7 +13,7 @@ namespace StreamService.Tests.Storage;
 public sealed class MigrationsTests
 {
     /// <summary>The migrations from which on nothing may be taken away: what was there when the first replicas shared a database.</summary>
-    private const string SqliteBaseline = "20261123144426_SecurityAndFaults", PostgreSqlBaseline = "Initial";
+    private const string SqliteBaseline = "20261130070520_OperationsAndFleet", PostgreSqlBaseline = "Initial";
 
     /// <summary>They stand in the databases that are there, by these names.</summary>
     private static readonly string[] Released =

@@ -22,7 +22,7 @@ public abstract class OtherStoresContract
     [Fact]
     public async Task Budget_is_replaced_under_its_name_and_removed()
     {
-        var store = new BudgetStore(Contexts);
+        var store = new BudgetStore(Contexts, new DatabaseSignals());
         var window = new BudgetWindow(new TimeOnly(22, 0), new TimeOnly(6, 30), "Europe/Berlin", 0);
         await store.PutAsync(new BudgetDefinition("b", BudgetScope.Service, null, 1L << 40, [window]), Token);
         await store.PutAsync(new BudgetDefinition("a", BudgetScope.Host, "h1", 5, []), Token);
@@ -57,12 +57,12 @@ public abstract class OtherStoresContract
     {
         var store = new DeploymentStore(Contexts);
         foreach (var overlay in new[] { "/disks/100%_a/x.qcow2", "/disks/100%_a/sub/y.qcow2", "/disks/1000_a/z.qcow2", "/disks/100%_A/u.qcow2", "/disks/100%_ab/v.qcow2" })
-            await store.AddAsync(Deployed(overlay), Token);
+            await store.AddAsync(Deployed(overlay), epoch: 0, Token);
 
         Assert.Equal(["/disks/100%_a/sub/y.qcow2", "/disks/100%_a/x.qcow2"], (await store.ListInAsync("/disks/100%_a/", Token)).Select(record => record.Overlay).Order(StringComparer.Ordinal));
         Assert.Equal(5, (await store.ListFromAsync("/images/a", Token)).Count);
         var latest = Deployed("/w", Time.AddTicks(1));
-        await store.AddAsync(latest, Token);
+        await store.AddAsync(latest, epoch: 0, Token);
         Assert.Equal(latest.Domain, (await store.FindAsync("web", Token))!.Domain);
         Assert.Empty(await store.ListUnfinishedAsync(Token));
         await store.SetStateAsync(latest.Domain, DeploymentState.Removing, Token);
@@ -76,7 +76,7 @@ public abstract class OtherStoresContract
     {
         var store = new MigrationStore(Contexts);
         var begun = Migration();
-        await store.AddAsync(begun, "key", Token);
+        await store.AddAsync(begun, "key", epoch: 0, Token);
         AssertSame(begun, await store.FindByIdempotencyKeyAsync("key", Token));
         AssertSame(begun, Assert.Single(await store.ListActiveAsync(Token)));
 
@@ -91,12 +91,12 @@ public abstract class OtherStoresContract
             Steps = [.. begun.Steps.Select(step => step with { State = MigrationStepState.Done, Attempts = 2, Detail = "done" })],
             Disks = [.. begun.Disks.Select(disk => disk with { Prepared = true, BytesRemaining = 0, BytesVerified = 1L << 40 })],
         };
-        await store.UpdateAsync(done, Token);
+        await store.UpdateAsync(done, epoch: 0, Token);
         AssertSame(done, await store.FindAsync(begun.MigrationId, Token));
         Assert.Empty(await store.ListActiveAsync(Token));
         AssertSame(done, Assert.Single(await store.ListAsync(new MigrationFilter([MigrationState.Completed], Host: "b", done.Domain), after: null, 10, Token)));
         var lost = done with { MigrationId = Guid.NewGuid() };
-        await store.UpdateAsync(lost, Token);
+        await store.UpdateAsync(lost, epoch: 0, Token);
         AssertSame(lost, await store.FindAsync(lost.MigrationId, Token));
 
         await store.AddWrittenAsync(begun.MigrationId, "vda", [0, 255, 7], Token);

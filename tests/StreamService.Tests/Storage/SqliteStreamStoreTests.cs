@@ -22,10 +22,10 @@ public sealed class SqliteStreamStoreTests : StreamStoreContract, IAsyncLifetime
     {
         var good = New();
         var bad = New();
-        await Store.AddAsync(good, null, Token);
-        await Store.AddAsync(bad, null, Token);
+        await Store.AddAsync(good, null, epoch: 0, Token);
+        await Store.AddAsync(bad, null, epoch: 0, Token);
         var worse = New();
-        await Store.AddAsync(worse, null, Token);
+        await Store.AddAsync(worse, null, epoch: 0, Token);
         await using (var context = await Contexts.CreateDbContextAsync(Token))
         {
             Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE Streams SET State = 'Rnning' WHERE StreamId = {bad.StreamId}", Token));

@@ -34,11 +34,11 @@ public abstract class StreamStoreContract
     public async Task What_is_added_is_found_and_what_is_updated_replaces_it()
     {
         var status = New();
-        await Store.AddAsync(status, "key", Token);
+        await Store.AddAsync(status, "key", epoch: 0, Token);
         Assert.Equal(status.StreamId, await Store.FindByIdempotencyKeyAsync("key", Token));
         Assert.Null(await Store.FindByIdempotencyKeyAsync("KEY", Token));
         var done = status with { State = StreamState.Completed, BytesStreamed = 900, Generation = 50, BytesPerSecond = 0, FinishedAt = Time.AddHours(1) };
-        await Store.UpdateAsync(done, Token);
+        await Store.UpdateAsync(done, epoch: 0, Token);
         Assert.Equal(done, await Store.FindAsync(status.StreamId, Token));
         Assert.Null(await Store.FindAsync(Guid.NewGuid(), Token));
     }
@@ -52,7 +52,7 @@ public abstract class StreamStoreContract
         var namesake = first with { StreamId = Guid.NewGuid(), Disk = first.Disk with { Domain = Guid.NewGuid() } };
         var otherDisk = first with { StreamId = Guid.NewGuid(), Disk = first.Disk with { Target = "vdz" }, CreatedAt = Time.AddHours(3) };
         foreach (var status in (StreamStatus[])[first, second, elsewhere, namesake, otherDisk])
-            await Store.AddAsync(status, idempotencyKey: null, Token);
+            await Store.AddAsync(status, idempotencyKey: null, epoch: 0, Token);
 
         var byId = await Store.ListLatestAsync(first.Disk.Domain, first.DomainName, first.Disk.Target, Token);
         var byName = await Store.ListLatestAsync(null, first.DomainName, first.Disk.Target, Token);
@@ -66,7 +66,7 @@ public abstract class StreamStoreContract
     public async Task Record_that_was_lost_is_made_again()
     {
         var status = New();
-        await Store.UpdateAsync(status, Token);
+        await Store.UpdateAsync(status, epoch: 0, Token);
         Assert.Equal(status.StreamId, (await Store.FindAsync(status.StreamId, Token))!.StreamId);
     }
 
@@ -77,9 +77,9 @@ public abstract class StreamStoreContract
         Assert.Null(await Store.FindLatestAsync(disk, Token));
         var streams = Enumerable.Range(0, 6).Select(i => New(Time.AddSeconds(i / 2)) with { Disk = disk }).OrderBy(stream => stream.CreatedAt).ThenBy(stream => stream.StreamId).ToList();
         foreach (var stream in streams.AsEnumerable().Reverse())
-            await Store.AddAsync(stream, null, Token);
-        await Store.AddAsync(New(Time.AddDays(1)) with { Disk = disk with { Target = "vdb" } }, null, Token);
-        await Store.AddAsync(New(Time.AddDays(1)) with { Disk = disk with { Host = "other" } }, null, Token);
+            await Store.AddAsync(stream, null, epoch: 0, Token);
+        await Store.AddAsync(New(Time.AddDays(1)) with { Disk = disk with { Target = "vdb" } }, null, epoch: 0, Token);
+        await Store.AddAsync(New(Time.AddDays(1)) with { Disk = disk with { Host = "other" } }, null, epoch: 0, Token);
         Assert.Equal(streams[^1].StreamId, (await Store.FindLatestAsync(disk, Token))!.StreamId);
     }
 
@@ -105,7 +105,7 @@ public abstract class StreamStoreContract
                 UpdatedAt = Time.AddSeconds(i % 5),
                 BytesPerSecond = i % 4 * 1000,
                 BytesRemaining = i % 6 == 0 ? null : i % 6 * 5000,
-            }, null, Token);
+            }, null, epoch: 0, Token);
         }
         var ordering = StreamOrdering.By(sort, direction);
         var whole = await Store.ListAsync(new(), ordering, after: null, limit: 100, Token);
@@ -151,8 +151,8 @@ public abstract class StreamStoreContract
     {
         var web = New() with { DomainName = "Web-Front", Disk = new DiskAddress("rack1", Guid.NewGuid(), "vda") };
         var data = New() with { DomainName = "data_50%", Disk = new DiskAddress("rack2", Guid.NewGuid(), "vdb") };
-        await Store.AddAsync(web, null, Token);
-        await Store.AddAsync(data, null, Token);
+        await Store.AddAsync(web, null, epoch: 0, Token);
+        await Store.AddAsync(data, null, epoch: 0, Token);
 
         foreach (var (search, found) in new (string, StreamStatus[])[]
         {
@@ -167,7 +167,7 @@ public abstract class StreamStoreContract
     {
         var labels = new[] { "web", "webber", "db\nweb", null };
         foreach (var (i, text) in labels.Index())
-            await Store.AddAsync(New() with { DomainName = $"d{i}", Labels = new(text), Disk = new DiskAddress($"h{i}", Guid.NewGuid(), "vda") }, null, Token);
+            await Store.AddAsync(New() with { DomainName = $"d{i}", Labels = new(text), Disk = new DiskAddress($"h{i}", Guid.NewGuid(), "vda") }, null, epoch: 0, Token);
 
         Assert.Equal(["d0", "d2"], await NamesAsync(new() { Labels = ["web"] }));
         Assert.Equal(["d0", "d1", "d2"], await NamesAsync(new() { Labels = ["web", "webber"] }));
@@ -179,11 +179,11 @@ public abstract class StreamStoreContract
     public async Task Sums_are_by_host_and_state_and_what_failed_needs_nobody_once_another_was_begun()
     {
         var failed = New(Time, StreamState.Failed);
-        await Store.AddAsync(failed, null, Token);
-        await Store.AddAsync(New(Time, StreamState.Failed), null, Token);
-        await Store.AddAsync(New(Time, StreamState.Waiting) with { BytesPerSecond = 0 }, null, Token);
-        await Store.AddAsync(New(Time.AddSeconds(1)) with { Disk = failed.Disk, BytesPerSecond = 70, BytesRemaining = null }, null, Token);
-        await Store.AddAsync(New() with { BytesPerSecond = 30, BytesRemaining = 500, Disk = new DiskAddress("other", Guid.NewGuid(), "vda") }, null, Token);
+        await Store.AddAsync(failed, null, epoch: 0, Token);
+        await Store.AddAsync(New(Time, StreamState.Failed), null, epoch: 0, Token);
+        await Store.AddAsync(New(Time, StreamState.Waiting) with { BytesPerSecond = 0 }, null, epoch: 0, Token);
+        await Store.AddAsync(New(Time.AddSeconds(1)) with { Disk = failed.Disk, BytesPerSecond = 70, BytesRemaining = null }, null, epoch: 0, Token);
+        await Store.AddAsync(New() with { BytesPerSecond = 30, BytesRemaining = 500, Disk = new DiskAddress("other", Guid.NewGuid(), "vda") }, null, epoch: 0, Token);
 
         var sums = await Store.SumAsync(new(), Token);
 
@@ -200,16 +200,17 @@ public abstract class StreamStoreContract
     {
         var states = Enum.GetValues<StreamState>().Where(state => state != StreamState.Idle).ToList();
         foreach (var (i, state) in states.Index())
-            await Store.AddAsync(New(Time.AddSeconds(-i), state), null, Token);
+            await Store.AddAsync(New(Time.AddSeconds(-i), state), null, epoch: 0, Token);
         var other = New() with { Disk = new DiskAddress("other", Guid.NewGuid(), "vda") };
-        await Store.AddAsync(other, null, Token);
+        await Store.AddAsync(other, null, epoch: 0, Token);
 
         Assert.Equal(other.StreamId, Assert.Single(await ListAsync(new(Host: "other"))).StreamId);
         Assert.Equal(other.StreamId, Assert.Single(await ListAsync(new(Domain: other.Disk.Domain))).StreamId);
         Assert.Equal([StreamState.Paused, StreamState.Failed], (await ListAsync(new([StreamState.Failed, StreamState.Paused], "local"))).Select(stream => stream.State));
         Assert.Empty(await ListAsync(new([StreamState.Idle])));
-        var active = await Store.ListActiveAsync(Token);
-        Assert.Equal(states.Count - 3 + 1, active.Count);
+        var active = await Store.TakeUpAsync("local", epoch: 0, Token);
+        Assert.Equal(states.Count - 3, active.Count);
+        Assert.Equal([other.StreamId], (await Store.ListActiveElsewhereAsync(["local"], Token)).Select(stream => stream.StreamId));
         Assert.DoesNotContain(active, stream => stream.IsFinal);
         Assert.Equal(active.Select(stream => stream.CreatedAt).Order(), active.Select(stream => stream.CreatedAt));
     }
@@ -218,8 +219,8 @@ public abstract class StreamStoreContract
     public async Task Stream_that_is_on_record_already_is_added_once()
     {
         var status = New();
-        await Store.AddAsync(status, "key", Token);
-        await Store.AddAsync(status, "key", Token);
+        await Store.AddAsync(status, "key", epoch: 0, Token);
+        await Store.AddAsync(status, "key", epoch: 0, Token);
         Assert.Single(await ListAsync(new()));
     }
 
@@ -228,13 +229,13 @@ public abstract class StreamStoreContract
     {
         var good = New();
         var bad = New();
-        await Store.AddAsync(good, null, Token);
-        await Store.AddAsync(bad, null, Token);
+        await Store.AddAsync(good, null, epoch: 0, Token);
+        await Store.AddAsync(bad, null, epoch: 0, Token);
         await using var context = await Contexts.CreateDbContextAsync(Token);
         Assert.Equal(1, await context.Database.ExecuteSqlAsync($"UPDATE \"Streams\" SET \"State\" = 'Dreaming' WHERE \"StreamId\" = {bad.StreamId}", Token));
 
         Assert.Equal(good.StreamId, Assert.Single(await ListAsync(new())).StreamId);
-        Assert.Equal(good.StreamId, Assert.Single(await Store.ListActiveAsync(Token)).StreamId);
+        Assert.Equal(good.StreamId, Assert.Single(await Store.TakeUpAsync("local", epoch: 0, Token)).StreamId);
         Assert.Null(await Store.FindAsync(bad.StreamId, Token));
         Assert.Null(await Store.FindLatestAsync(bad.Disk, Token));
         Assert.Equal(2, await context.Streams.CountAsync(Token));

@@ -35,9 +35,9 @@ public sealed class StreamStatusTests
     public void Record_keeps_all_of_it()
     {
         var status = Status(StreamState.Failed) with { TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Attempt = 3, LastError = new StreamError("host-unreachable", "away") };
-        Assert.Equal(status, StreamRecord.From(status, "key").ToStatus());
+        Assert.Equal(status, StreamRecord.From(status, "key", epoch: 3).ToStatus());
         var plain = status with { Spec = status.Spec with { Base = null }, Error = null, Reason = null, BytesRemaining = null, StartedAt = null };
-        Assert.Equal(plain, StreamRecord.From(plain, null).ToStatus());
+        Assert.Equal(plain, StreamRecord.From(plain, null, epoch: 0).ToStatus());
     }
 
     [Theory]
@@ -57,13 +57,16 @@ public sealed class StreamStatusTests
     [Fact]
     public void Generations_go_on_rising_after_a_crash()
     {
-        var record = StreamRecord.From(Status() with { Generation = 1 }, null);
+        var record = StreamRecord.From(Status() with { Generation = 1 }, null, epoch: 0);
         // As many as were shown since without a write.
-        Assert.True(record.ToStatus().Generation >= 1000);
-        var before = record.ToStatus().Generation;
-        record.Take(Status() with { Generation = 5 });
-        Assert.True(record.ToStatus().Generation >= before);
-        record.Take(Status(StreamState.Completed) with { Generation = 77 });
-        Assert.Equal(77, record.ToStatus().Generation);
+        Assert.True(record.ToGoOn().Generation >= 1000);
+        // Who only looks sees what was there.
+        Assert.Equal(1, record.ToStatus().Generation);
+        Assert.True(StreamRecord.From(Status() with { Generation = 5 }, null, epoch: 0).ToGoOn().Generation >= record.ToGoOn().Generation);
+        var over = StreamRecord.From(Status(StreamState.Completed) with { Generation = 77 }, null, epoch: 0);
+        Assert.Equal((77, 77), (over.ToStatus().Generation, over.ToGoOn().Generation));
+        // A record of a version that did not keep it.
+        over.Generation = 0;
+        Assert.Equal(77, over.ToStatus().Generation);
     }
 }

@@ -47,7 +47,7 @@ public sealed class WebhookTests : IAsyncLifetime
         var status = New() with { State = StreamState.Waiting, Attempt = 2, LastError = new("host-unreachable", "Häuser ☃") };
         await RecordAsync(status);
         var migration = Migration();
-        await _logged.Services.GetRequiredService<MigrationStore>().AddAsync(migration, null, Token);
+        await _logged.Services.GetRequiredService<MigrationStore>().AddAsync(migration, null, epoch: 0, Token);
         Wake();
 
         var received = await _listener.WaitForAsync(all => all.Count == 2);
@@ -165,9 +165,9 @@ public sealed class WebhookTests : IAsyncLifetime
     {
         _service.Settings["StreamService:Webhooks:0:Types:0"] = WebhookEvents.MigrationStateChanged;
         await RecordAsync(New());
-        await _logged.Services.GetRequiredService<MigrationStore>().AddAsync(Migration(), null, Token);
+        await _logged.Services.GetRequiredService<MigrationStore>().AddAsync(Migration(), null, epoch: 0, Token);
         await RecordAsync(New());
-        await _logged.Services.GetRequiredService<MigrationStore>().UpdateAsync(Migration() with { State = MigrationState.Completed }, Token);
+        await _logged.Services.GetRequiredService<MigrationStore>().UpdateAsync(Migration() with { State = MigrationState.Completed }, epoch: 0, Token);
         Wake();
 
         var received = await _listener.WaitForAsync(all => all.Count == 2);
@@ -214,7 +214,7 @@ public sealed class WebhookTests : IAsyncLifetime
     /// <summary>Of today: what is old is forgotten.</summary>
     private static MigrationStatus Migration() => Sample.Migration() with { UpdatedAt = Now };
 
-    private Task RecordAsync(StreamStatus status) => _logged.Services.GetRequiredService<StreamStore>().UpdateAsync(status, Token);
+    private Task RecordAsync(StreamStatus status) => _logged.Services.GetRequiredService<StreamStore>().UpdateAsync(status, epoch: 0, Token);
 
     /// <summary>What streams do when they publish a state.</summary>
     private void Wake()

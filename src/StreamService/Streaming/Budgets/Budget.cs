@@ -23,7 +23,9 @@ internal sealed class Budget : IDisposable
     private readonly HashSet<BudgetMember> _members = [];
     private readonly ITimer _timer;
     private long _weighedAt;
+    private long _pace;
     private int _weights;
+    private int _elsewhere;
     private bool _dissolved;
 
     public Budget(BudgetDefinition definition, TimeProvider time)
@@ -31,19 +33,47 @@ internal sealed class Budget : IDisposable
         _meters = new BudgetMeters(definition.Name);
         _time = time;
         Definition = definition;
-        _queue = new FairQueue(definition.PaceAt(time.GetUtcNow()), time);
+        _pace = definition.PaceAt(time.GetUtcNow());
+        _queue = new FairQueue(_pace, time);
         _timer = time.CreateTimer(_ => Serve(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public BudgetDefinition Definition { get; private set; }
 
-    /// <summary>The pace at present, in bytes per second; 0 is unlimited.</summary>
+    /// <summary>The pace at present, in bytes per second, for all replicas together; 0 is unlimited.</summary>
     public long BytesPerSecond
     {
         get
         {
             lock (_lock)
-                return _queue.BytesPerSecond;
+                return _pace;
+        }
+    }
+
+    /// <summary>What those weigh that are at work here.</summary>
+    public int Weight
+    {
+        get
+        {
+            lock (_lock)
+            {
+                Weigh();
+                return _weights;
+            }
+        }
+    }
+
+    /// <summary>What those weigh that are at work on other replicas: of the pace they get their share, and those here theirs.</summary>
+    public int WeightElsewhere
+    {
+        set
+        {
+            lock (_lock)
+            {
+                _elsewhere = value;
+                Weigh();
+            }
+            Serve();
         }
     }
 
@@ -75,7 +105,8 @@ internal sealed class Budget : IDisposable
         lock (_lock)
         {
             Definition = definition;
-            _queue.BytesPerSecond = definition.PaceAt(_time.GetUtcNow());
+            _pace = definition.PaceAt(_time.GetUtcNow());
+            Weigh();
         }
         Serve();
     }
@@ -86,7 +117,7 @@ internal sealed class Budget : IDisposable
         lock (_lock)
         {
             _dissolved = true;
-            _queue.BytesPerSecond = 0;
+            _queue.BytesPerSecond = _pace = 0;
         }
         Serve();
         _timer.Dispose();
@@ -124,7 +155,7 @@ internal sealed class Budget : IDisposable
     internal BudgetShare Describe(BudgetMember member)
     {
         lock (_lock)
-            return new BudgetShare(Definition.Name, _queue.BytesPerSecond, ShareOf(member));
+            return new BudgetShare(Definition.Name, _pace, ShareOf(member));
     }
 
     private long ShareOf(BudgetMember member)
@@ -164,6 +195,10 @@ internal sealed class Budget : IDisposable
         _weights = _members
             .Where(member => member.Fair.Pending is not null || _time.GetElapsedTime(member.AskedAt, _weighedAt) < AbsentAfter)
             .Sum(member => member.Fair.Weight);
+        var share = ReplicaShare.Of(_pace, _weights, _elsewhere);
+        // Told only what is new: a queue that gets another pace begins to count anew.
+        if (share != _queue.BytesPerSecond)
+            _queue.BytesPerSecond = share;
     }
 
     private void Serve()

@@ -40,6 +40,7 @@ public sealed class BudgetRegistry : IDisposable
     private readonly SortedDictionary<string, (Budget Budget, BudgetOrigin Origin)> _budgets = new(StringComparer.Ordinal);
     private readonly HashSet<BudgetPass> _passes = [];
     private readonly ITimer _clock;
+    private Dictionary<string, int> _streamsElsewhere = [];
 
     public BudgetRegistry(IOptions<StreamServiceOptions> options, BudgetStore store, TimeProvider time)
     {
@@ -57,6 +58,50 @@ public sealed class BudgetRegistry : IDisposable
             lock (_lock)
                 if (!_budgets.ContainsKey(definition.Name))
                     Enter(definition);
+    }
+
+    /// <summary>Reads them again: another replica may have changed some.</summary>
+    public async Task ReloadAsync(CancellationToken cancellationToken)
+    {
+        await _changing.WaitAsync(cancellationToken);
+        try
+        {
+            var stored = await _store.ListAsync(cancellationToken);
+            lock (_lock)
+            {
+                foreach (var gone in _budgets.Where(known => known.Value.Origin == BudgetOrigin.Api && stored.All(definition => definition.Name != known.Key)).ToList())
+                    Leave(gone.Key);
+                foreach (var definition in stored)
+                    if (!_budgets.TryGetValue(definition.Name, out var known))
+                        Enter(definition);
+                    else if (known.Origin == BudgetOrigin.Api)
+                        Change(known.Budget, definition);
+            }
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+
+    /// <summary>What the streams here weigh in each budget that replicas share: a host's streams are all on one.</summary>
+    public IReadOnlyDictionary<string, BudgetLoad> Loads()
+    {
+        lock (_lock)
+            return _budgets.Values.Select(entry => entry.Budget).Where(budget => budget.Members > 0)
+                .ToDictionary(budget => budget.Definition.Name, budget => new BudgetLoad(budget.Definition.Scope == BudgetScope.Host ? 0 : budget.Weight, budget.Members));
+    }
+
+    /// <summary>Takes note of what the streams of all other replicas weigh.</summary>
+    public void Share(IEnumerable<IReadOnlyDictionary<string, BudgetLoad>> others)
+    {
+        var elsewhere = others.SelectMany(loads => loads).ToLookup(load => load.Key, load => load.Value);
+        lock (_lock)
+        {
+            foreach (var (name, (budget, _)) in _budgets)
+                budget.WeightElsewhere = elsewhere[name].Sum(load => load.Weight);
+            _streamsElsewhere = elsewhere.ToDictionary(loads => loads.Key, loads => loads.Sum(load => load.Streams));
+        }
     }
 
     /// <summary>All budgets, by name.</summary>
@@ -86,8 +131,8 @@ public sealed class BudgetRegistry : IDisposable
             lock (_lock)
             {
                 var known = _budgets.TryGetValue(definition.Name, out var found);
-                if (known && (found.Budget.Definition.Scope, found.Budget.Definition.Match) == (definition.Scope, definition.Match))
-                    found.Budget.Update(definition);
+                if (known)
+                    Change(found.Budget, definition);
                 else
                     Enter(definition);
                 return (Describe(_budgets[definition.Name]), !known);
@@ -111,11 +156,7 @@ public sealed class BudgetRegistry : IDisposable
             Find(name);
             await _store.RemoveAsync(name, cancellationToken);
             lock (_lock)
-            {
-                _budgets.Remove(name, out var removed);
-                MakePassesFollow();
-                removed.Budget.Dispose();
-            }
+                Leave(name);
         }
         finally
         {
@@ -154,14 +195,29 @@ public sealed class BudgetRegistry : IDisposable
         }
     }
 
-    private static BudgetStatus Describe((Budget Budget, BudgetOrigin Origin) entry) =>
-        new(entry.Budget.Definition, entry.Origin, entry.Budget.BytesPerSecond, entry.Budget.Members);
+    private BudgetStatus Describe((Budget Budget, BudgetOrigin Origin) entry) =>
+        new(entry.Budget.Definition, entry.Origin, entry.Budget.BytesPerSecond, entry.Budget.Members + _streamsElsewhere.GetValueOrDefault(entry.Budget.Definition.Name));
 
     private void CheckOrigin(string name)
     {
         lock (_lock)
             if (_budgets.TryGetValue(name, out var found) && found.Origin == BudgetOrigin.Configuration)
                 throw new BudgetConfiguredException(name);
+    }
+
+    private void Change(Budget budget, BudgetDefinition definition)
+    {
+        if ((budget.Definition.Scope, budget.Definition.Match) == (definition.Scope, definition.Match))
+            budget.Update(definition);
+        else
+            Enter(definition);
+    }
+
+    private void Leave(string name)
+    {
+        _budgets.Remove(name, out var removed);
+        MakePassesFollow();
+        removed.Budget.Dispose();
     }
 
     /// <summary>Adds a budget, in the place of one of the same name.</summary>

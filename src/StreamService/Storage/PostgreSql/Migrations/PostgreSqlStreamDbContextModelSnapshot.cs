@@ -121,6 +121,92 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     b.ToTable("Deployments", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.EventRecord", b =>
+                {
+                    b.Property<long>("Sequence")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Sequence"));
+
+                    b.Property<string>("Destination")
+                        .HasColumnType("text");
+
+                    b.Property<Guid>("Domain")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("ErrorCode")
+                        .HasColumnType("text");
+
+                    b.Property<string>("ErrorDetail")
+                        .HasColumnType("text");
+
+                    b.Property<long>("Generation")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("Host")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Kind")
+                        .IsRequired()
+                        .HasMaxLength(32)
+                        .HasColumnType("character varying(32)");
+
+                    b.Property<string>("Labels")
+                        .HasColumnType("text");
+
+                    b.Property<string>("Picture")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("Reason")
+                        .HasColumnType("text");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<Guid>("Subject")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Target")
+                        .HasColumnType("text");
+
+                    b.Property<long>("Time")
+                        .HasColumnType("bigint");
+
+                    b.HasKey("Sequence");
+
+                    b.HasIndex("Time");
+
+                    b.HasIndex("Subject", "Sequence");
+
+                    b.ToTable("Events", (string)null);
+                });
+
+            modelBuilder.Entity("StreamService.Storage.HostLeaseRecord", b =>
+                {
+                    b.Property<string>("Host")
+                        .HasColumnType("text");
+
+                    b.Property<string>("Driver")
+                        .HasColumnType("text");
+
+                    b.Property<long>("Epoch")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("WantedBy")
+                        .HasColumnType("text");
+
+                    b.HasKey("Host");
+
+                    b.ToTable("HostLeases", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.IdempotencyRecord", b =>
                 {
                     b.Property<string>("Key")
@@ -231,6 +317,10 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     b.Property<string>("DomainName")
                         .IsRequired()
                         .HasColumnType("text");
+
+                    b.Property<long>("Epoch")
+                        .IsConcurrencyToken()
+                        .HasColumnType("bigint");
 
                     b.Property<string>("ErrorCode")
                         .HasColumnType("text");
@@ -380,6 +470,38 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     b.ToTable("Profiles", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.ReplicaRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("text");
+
+                    b.Property<long>("BeatAt")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("Budgets")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("Hosts")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<Guid>("Instance")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Url")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("Version")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("Replicas", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.StreamRecord", b =>
                 {
                     b.Property<Guid>("StreamId")
@@ -399,6 +521,9 @@ namespace StreamService.Storage.PostgreSql.Migrations
                         .HasColumnType("bigint");
 
                     b.Property<long>("BytesDurable")
+                        .HasColumnType("bigint");
+
+                    b.Property<long>("BytesPerSecond")
                         .HasColumnType("bigint");
 
                     b.Property<long?>("BytesRemaining")
@@ -429,13 +554,23 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     b.Property<string>("EngineReason")
                         .HasColumnType("text");
 
+                    b.Property<long>("Epoch")
+                        .IsConcurrencyToken()
+                        .HasColumnType("bigint");
+
                     b.Property<string>("ErrorCode")
                         .HasColumnType("text");
 
                     b.Property<string>("ErrorDetail")
                         .HasColumnType("text");
 
+                    b.Property<long?>("EtaSeconds")
+                        .HasColumnType("bigint");
+
                     b.Property<long?>("FinishedAt")
+                        .HasColumnType("bigint");
+
+                    b.Property<long>("Generation")
                         .HasColumnType("bigint");
 
                     b.Property<long>("GenerationLimit")
@@ -512,18 +647,42 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     b.Property<double?>("TargetLatencyMs")
                         .HasColumnType("double precision");
 
+                    b.Property<string>("TraceParent")
+                        .HasColumnType("text");
+
                     b.Property<long>("UpdatedAt")
                         .HasColumnType("bigint");
 
                     b.HasKey("StreamId");
 
-                    b.HasIndex("State");
+                    b.HasIndex("FinishedAt");
 
                     b.HasIndex("CreatedAt", "StreamId");
+
+                    b.HasIndex("DomainName", "StreamId");
+
+                    b.HasIndex("Host", "StreamId");
+
+                    b.HasIndex("State", "Host");
+
+                    b.HasIndex("UpdatedAt", "StreamId");
 
                     b.HasIndex("Host", "Domain", "Target", "CreatedAt");
 
                     b.ToTable("Streams", (string)null);
+                });
+
+            modelBuilder.Entity("StreamService.Storage.WebhookCursorRecord", b =>
+                {
+                    b.Property<string>("Webhook")
+                        .HasColumnType("text");
+
+                    b.Property<long>("Sequence")
+                        .HasColumnType("bigint");
+
+                    b.HasKey("Webhook");
+
+                    b.ToTable("WebhookCursors", (string)null);
                 });
 
             modelBuilder.Entity("StreamService.Storage.MigrationDiskRecord", b =>

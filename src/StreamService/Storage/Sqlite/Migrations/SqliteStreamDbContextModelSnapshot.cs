@@ -179,6 +179,25 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.ToTable("Events", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.HostLeaseRecord", b =>
+                {
+                    b.Property<string>("Host")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Driver")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Epoch")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("WantedBy")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Host");
+
+                    b.ToTable("HostLeases", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.IdempotencyRecord", b =>
                 {
                     b.Property<string>("Key")
@@ -289,6 +308,10 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.Property<string>("DomainName")
                         .IsRequired()
                         .HasColumnType("TEXT");
+
+                    b.Property<long>("Epoch")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
 
                     b.Property<string>("ErrorCode")
                         .HasColumnType("TEXT");
@@ -438,6 +461,38 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.ToTable("Profiles", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.ReplicaRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("BeatAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Budgets")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Hosts")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("Instance")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Url")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Version")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("Replicas", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.StreamRecord", b =>
                 {
                     b.Property<Guid>("StreamId")
@@ -490,6 +545,10 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.Property<string>("EngineReason")
                         .HasColumnType("TEXT");
 
+                    b.Property<long>("Epoch")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("ErrorCode")
                         .HasColumnType("TEXT");
 
@@ -500,6 +559,9 @@ namespace StreamService.Storage.Sqlite.Migrations
                         .HasColumnType("INTEGER");
 
                     b.Property<long?>("FinishedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("Generation")
                         .HasColumnType("INTEGER");
 
                     b.Property<long>("GenerationLimit")
@@ -583,6 +645,8 @@ namespace StreamService.Storage.Sqlite.Migrations
                         .HasColumnType("INTEGER");
 
                     b.HasKey("StreamId");
+
+                    b.HasIndex("FinishedAt");
 
                     b.HasIndex("CreatedAt", "StreamId");
 

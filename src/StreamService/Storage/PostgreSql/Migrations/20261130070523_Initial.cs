@@ -64,6 +64,47 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "Events",
+                columns: table => new
+                {
+                    Sequence = table.Column<long>(type: "bigint", nullable: false)
+                        .Annotation("Npgsql:ValueGenerationStrategy", NpgsqlValueGenerationStrategy.IdentityByDefaultColumn),
+                    Id = table.Column<Guid>(type: "uuid", nullable: false),
+                    Kind = table.Column<string>(type: "character varying(32)", maxLength: 32, nullable: false),
+                    Time = table.Column<long>(type: "bigint", nullable: false),
+                    Subject = table.Column<Guid>(type: "uuid", nullable: false),
+                    Host = table.Column<string>(type: "text", nullable: false),
+                    Destination = table.Column<string>(type: "text", nullable: true),
+                    Domain = table.Column<Guid>(type: "uuid", nullable: false),
+                    Target = table.Column<string>(type: "text", nullable: true),
+                    Generation = table.Column<long>(type: "bigint", nullable: false),
+                    State = table.Column<string>(type: "text", nullable: false),
+                    Reason = table.Column<string>(type: "text", nullable: true),
+                    ErrorCode = table.Column<string>(type: "text", nullable: true),
+                    ErrorDetail = table.Column<string>(type: "text", nullable: true),
+                    Labels = table.Column<string>(type: "text", nullable: true),
+                    Picture = table.Column<string>(type: "text", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_Events", x => x.Sequence);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "HostLeases",
+                columns: table => new
+                {
+                    Host = table.Column<string>(type: "text", nullable: false),
+                    Epoch = table.Column<long>(type: "bigint", nullable: false),
+                    Driver = table.Column<string>(type: "text", nullable: true),
+                    WantedBy = table.Column<string>(type: "text", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_HostLeases", x => x.Host);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "IdempotencyKeys",
                 columns: table => new
                 {
@@ -122,7 +163,8 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     UpdatedAt = table.Column<long>(type: "bigint", nullable: false),
                     SwitchedAt = table.Column<long>(type: "bigint", nullable: true),
                     FinishedAt = table.Column<long>(type: "bigint", nullable: true),
-                    Generation = table.Column<long>(type: "bigint", nullable: false)
+                    Generation = table.Column<long>(type: "bigint", nullable: false),
+                    Epoch = table.Column<long>(type: "bigint", nullable: false)
                 },
                 constraints: table =>
                 {
@@ -145,6 +187,23 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "Replicas",
+                columns: table => new
+                {
+                    Name = table.Column<string>(type: "text", nullable: false),
+                    Instance = table.Column<Guid>(type: "uuid", nullable: false),
+                    Url = table.Column<string>(type: "text", nullable: false),
+                    Version = table.Column<string>(type: "text", nullable: false),
+                    BeatAt = table.Column<long>(type: "bigint", nullable: false),
+                    Hosts = table.Column<string>(type: "text", nullable: false),
+                    Budgets = table.Column<string>(type: "text", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_Replicas", x => x.Name);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "Streams",
                 columns: table => new
                 {
@@ -163,6 +222,7 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     NotBefore = table.Column<long>(type: "bigint", nullable: true),
                     CreatedAt = table.Column<long>(type: "bigint", nullable: false),
                     Labels = table.Column<string>(type: "text", nullable: true),
+                    TraceParent = table.Column<string>(type: "text", nullable: true),
                     IdempotencyKey = table.Column<string>(type: "text", nullable: true),
                     Engine = table.Column<string>(type: "character varying(32)", maxLength: 32, nullable: false),
                     EngineReason = table.Column<string>(type: "text", nullable: true),
@@ -175,6 +235,8 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     BytesStreamed = table.Column<long>(type: "bigint", nullable: false),
                     BytesDurable = table.Column<long>(type: "bigint", nullable: false),
                     BytesRemaining = table.Column<long>(type: "bigint", nullable: true),
+                    BytesPerSecond = table.Column<long>(type: "bigint", nullable: false),
+                    EtaSeconds = table.Column<long>(type: "bigint", nullable: true),
                     Reason = table.Column<string>(type: "text", nullable: true),
                     ErrorCode = table.Column<string>(type: "text", nullable: true),
                     ErrorDetail = table.Column<string>(type: "text", nullable: true),
@@ -185,11 +247,25 @@ namespace StreamService.Storage.PostgreSql.Migrations
                     UpdatedAt = table.Column<long>(type: "bigint", nullable: false),
                     FinishedAt = table.Column<long>(type: "bigint", nullable: true),
                     BootReadyAt = table.Column<long>(type: "bigint", nullable: true),
+                    Epoch = table.Column<long>(type: "bigint", nullable: false),
+                    Generation = table.Column<long>(type: "bigint", nullable: false),
                     GenerationLimit = table.Column<long>(type: "bigint", nullable: false)
                 },
                 constraints: table =>
                 {
                     table.PrimaryKey("PK_Streams", x => x.StreamId);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "WebhookCursors",
+                columns: table => new
+                {
+                    Webhook = table.Column<string>(type: "text", nullable: false),
+                    Sequence = table.Column<long>(type: "bigint", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("PK_WebhookCursors", x => x.Webhook);
                 });
 
             migrationBuilder.CreateTable(
@@ -251,6 +327,16 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 column: "IdempotencyKey");
 
             migrationBuilder.CreateIndex(
+                name: "IX_Events_Subject_Sequence",
+                table: "Events",
+                columns: new[] { "Subject", "Sequence" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_Events_Time",
+                table: "Events",
+                column: "Time");
+
+            migrationBuilder.CreateIndex(
                 name: "IX_Migrations_CreatedAt_MigrationId",
                 table: "Migrations",
                 columns: new[] { "CreatedAt", "MigrationId" });
@@ -271,14 +357,34 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 columns: new[] { "CreatedAt", "StreamId" });
 
             migrationBuilder.CreateIndex(
+                name: "IX_Streams_DomainName_StreamId",
+                table: "Streams",
+                columns: new[] { "DomainName", "StreamId" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_Streams_FinishedAt",
+                table: "Streams",
+                column: "FinishedAt");
+
+            migrationBuilder.CreateIndex(
                 name: "IX_Streams_Host_Domain_Target_CreatedAt",
                 table: "Streams",
                 columns: new[] { "Host", "Domain", "Target", "CreatedAt" });
 
             migrationBuilder.CreateIndex(
-                name: "IX_Streams_State",
+                name: "IX_Streams_Host_StreamId",
                 table: "Streams",
-                column: "State");
+                columns: new[] { "Host", "StreamId" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_Streams_State_Host",
+                table: "Streams",
+                columns: new[] { "State", "Host" });
+
+            migrationBuilder.CreateIndex(
+                name: "IX_Streams_UpdatedAt_StreamId",
+                table: "Streams",
+                columns: new[] { "UpdatedAt", "StreamId" });
         }
 
         /// <inheritdoc />
@@ -292,6 +398,12 @@ namespace StreamService.Storage.PostgreSql.Migrations
 
             migrationBuilder.DropTable(
                 name: "Deployments");
+
+            migrationBuilder.DropTable(
+                name: "Events");
+
+            migrationBuilder.DropTable(
+                name: "HostLeases");
 
             migrationBuilder.DropTable(
                 name: "IdempotencyKeys");
@@ -309,7 +421,13 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 name: "Profiles");
 
             migrationBuilder.DropTable(
+                name: "Replicas");
+
+            migrationBuilder.DropTable(
                 name: "Streams");
+
+            migrationBuilder.DropTable(
+                name: "WebhookCursors");
 
             migrationBuilder.DropTable(
                 name: "Migrations");

@@ -11,8 +11,8 @@ using StreamService.Storage.Sqlite;
 namespace StreamService.Storage.Sqlite.Migrations
 {
     [DbContext(typeof(SqliteStreamDbContext))]
-    [Migration("20261130052745_Events")]
-    partial class Events
+    [Migration("20261130070520_OperationsAndFleet")]
+    partial class OperationsAndFleet
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)
@@ -182,6 +182,25 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.ToTable("Events", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.HostLeaseRecord", b =>
+                {
+                    b.Property<string>("Host")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Driver")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Epoch")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("WantedBy")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Host");
+
+                    b.ToTable("HostLeases", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.IdempotencyRecord", b =>
                 {
                     b.Property<string>("Key")
@@ -292,6 +311,10 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.Property<string>("DomainName")
                         .IsRequired()
                         .HasColumnType("TEXT");
+
+                    b.Property<long>("Epoch")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
 
                     b.Property<string>("ErrorCode")
                         .HasColumnType("TEXT");
@@ -441,6 +464,38 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.ToTable("Profiles", (string)null);
                 });
 
+            modelBuilder.Entity("StreamService.Storage.ReplicaRecord", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("BeatAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Budgets")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Hosts")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("Instance")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Url")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Version")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Name");
+
+                    b.ToTable("Replicas", (string)null);
+                });
+
             modelBuilder.Entity("StreamService.Storage.StreamRecord", b =>
                 {
                     b.Property<Guid>("StreamId")
@@ -460,6 +515,9 @@ namespace StreamService.Storage.Sqlite.Migrations
                         .HasColumnType("INTEGER");
 
                     b.Property<long>("BytesDurable")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("BytesPerSecond")
                         .HasColumnType("INTEGER");
 
                     b.Property<long?>("BytesRemaining")
@@ -490,13 +548,23 @@ namespace StreamService.Storage.Sqlite.Migrations
                     b.Property<string>("EngineReason")
                         .HasColumnType("TEXT");
 
+                    b.Property<long>("Epoch")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
                     b.Property<string>("ErrorCode")
                         .HasColumnType("TEXT");
 
                     b.Property<string>("ErrorDetail")
                         .HasColumnType("TEXT");
 
+                    b.Property<long?>("EtaSeconds")
+                        .HasColumnType("INTEGER");
+
                     b.Property<long?>("FinishedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("Generation")
                         .HasColumnType("INTEGER");
 
                     b.Property<long>("GenerationLimit")
@@ -581,9 +649,17 @@ namespace StreamService.Storage.Sqlite.Migrations
 
                     b.HasKey("StreamId");
 
-                    b.HasIndex("State");
+                    b.HasIndex("FinishedAt");
 
                     b.HasIndex("CreatedAt", "StreamId");
+
+                    b.HasIndex("DomainName", "StreamId");
+
+                    b.HasIndex("Host", "StreamId");
+
+                    b.HasIndex("State", "Host");
+
+                    b.HasIndex("UpdatedAt", "StreamId");
 
                     b.HasIndex("Host", "Domain", "Target", "CreatedAt");
 
