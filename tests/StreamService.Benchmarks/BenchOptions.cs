@@ -3,7 +3,7 @@ using System.Globalization;
 namespace StreamService.Benchmarks;
 
 /// <summary>What to measure, from the command line.</summary>
-/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons, hub, deploy, migrate, fleet or soak.</param>
+/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons, hub, deploy, migrate, fleet, fleet-load or soak.</param>
 /// <param name="Size">Of the disk, in bytes.</param>
 /// <param name="Rounds">How often each is measured; the median counts.</param>
 /// <param name="Formats">Of the overlay.</param>
@@ -14,7 +14,7 @@ namespace StreamService.Benchmarks;
 internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces, int Count, int Minutes)
 {
     public const string Usage = """
-        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|hub|deploy|migrate|fleet|soak [options]
+        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|hub|deploy|migrate|fleet|fleet-load|soak [options]
           stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
           steps    single steps a second over one HTTP connection
           cost     the service's CPU seconds and peak memory for unthrottled streams
@@ -26,6 +26,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
           deploy   a guest from a slow image: copied first and booted then, or deployed and streamed behind, sequential and hot first
           migrate  a guest that writes all the time goes to another host: libvirt's --copy-storage-all, and ours; needs root
           fleet    three replicas on PostgreSQL and Redis: killed at random while 50 domains of two hosts are streamed, and what live streams cost; needs root
+          fleet-load  the second half of it
           soak     streams for a long time, started, changed, cancelled, their machines killed: whether the service grows; exit code 1 if so
         Options:
           --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32; hub 16; fleet 192; deploy 2048; migrate 1024; soak 8)
@@ -39,7 +40,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
         Images go to TMPDIR, or else to /var/tmp.
         """;
 
-    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "hub", "deploy", "migrate", "fleet", "soak"];
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "hub", "deploy", "migrate", "fleet", "fleet-load", "soak"];
 
     /// <exception cref="FormatException">Not understood.</exception>
     public static BenchOptions Parse(string[] args)
@@ -63,8 +64,8 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
             Rounds: what == "hub" ? 1 : what == "fleet" ? 10 : 3,
             Formats: what == "stream" ? ["qcow2", "qed"] : ["qcow2"],
             Sources: what == "stream" ? ["file", "0", "2", "5", "20"] : what == "deploy" ? ["5"] : ["file"],
-            Paces: what == "fleet" ? [1 << 20, 64 << 10] : what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : what == "deploy" ? [50 << 20] : what == "migrate" ? [125_000_000, 1_250_000_000] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
-            Count: what == "deploy" ? 10 : what == "soak" ? 100 : what == "hub" ? 1000 : what == "fleet" ? 500 : 200,
+            Paces: what is "fleet" or "fleet-load" ? [1 << 20, 64 << 10] : what == "fairness" ? [10 << 20, 50 << 20, 100 << 20] : what == "deploy" ? [50 << 20] : what == "migrate" ? [125_000_000, 1_250_000_000] : [64 << 10, 1 << 20, 10 << 20, 50 << 20, 200 << 20],
+            Count: what == "deploy" ? 10 : what == "soak" ? 100 : what == "hub" ? 1000 : what is "fleet" or "fleet-load" ? 500 : 200,
             Minutes: 30);
         for (var i = 1; i < args.Length; i += 2)
         {

@@ -23,7 +23,7 @@ catch (FormatException fault)
 }
 if (options.What == "soak")
     return await Soak.RunAsync(options) ? 0 : 1;
-if (options.What == "fleet")
+if (options.What is "fleet" or "fleet-load")
     return await FleetBenchmark.RunAsync(options) ? 0 : 1;
 // These bring their own host.
 if (options.What is "impact" or "fairness" or "daemons" or "hub" or "deploy" or "migrate")
