@@ -18,9 +18,7 @@ export default defineConfig({
   server: {
     proxy: {
       '/hubs': { target: service, ws: true },
-      '/hosts': service,
-      '/domains': service,
-      '/streams': service,
+      ...Object.fromEntries(['/session', '/hosts', '/domains', '/streams', '/images', '/migrations', '/budgets'].map((path) => [path, service])),
     },
   },
 });

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace StreamService.Benchmarks;
 
 /// <summary>What to measure, from the command line.</summary>
-/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons, hub, deploy, migrate, fleet, fleet-load or soak.</param>
+/// <param name="What">stream, steps, cost, pace, impact, fairness, daemons, hub, dashboard, deploy, migrate, fleet, fleet-load or soak.</param>
 /// <param name="Size">Of the disk, in bytes.</param>
 /// <param name="Rounds">How often each is measured; the median counts.</param>
 /// <param name="Formats">Of the overlay.</param>
@@ -14,7 +14,7 @@ namespace StreamService.Benchmarks;
 internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnlyList<string> Formats, IReadOnlyList<string> Sources, IReadOnlyList<long> Paces, int Count, int Minutes)
 {
     public const string Usage = """
-        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|hub|deploy|migrate|fleet|fleet-load|soak [options]
+        StreamService.Benchmarks stream|steps|cost|pace|impact|fairness|daemons|hub|dashboard|deploy|migrate|fleet|fleet-load|soak [options]
           stream   a full stream through the HTTP API against virsh blockpull --wait, in turn
           steps    single steps a second over one HTTP connection
           cost     the service's CPU seconds and peak memory for unthrottled streams
@@ -23,24 +23,25 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
           fairness 50 streams under one budget in three priorities
           daemons  as many qemu-storage-daemons at once on one service, a stream of 256 KiB/s on each: pace, CPU, memory
           hub      clients of the hub that watch 100 streams: whether all get every change of state, how soon, the service's CPU and memory
+          dashboard  10,000 streams on record, 200 of them live, in Chromium: how soon the page can be used, how it scrolls, its CPU
           deploy   a guest from a slow image: copied first and booted then, or deployed and streamed behind, sequential and hot first
           migrate  a guest that writes all the time goes to another host: libvirt's --copy-storage-all, and ours; needs root
           fleet    three replicas on PostgreSQL and Redis: killed at random while 50 domains of two hosts are streamed, and what live streams cost; needs root
           fleet-load  the second half of it
           soak     streams for a long time, started, changed, cancelled, their machines killed: whether the service grows; exit code 1 if so
         Options:
-          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32; hub 16; fleet 192; deploy 2048; migrate 1024; soak 8)
+          --size MiB        of the disk (stream, steps 512; cost, pace 1024; impact 4096; fairness 256; daemons 32; hub 16; dashboard 64; fleet 192; deploy 2048; migrate 1024; soak 8)
           --rounds N        each is measured N times, the median counts (3; hub: 1, each is told; fleet: 10)
           --formats LIST    qcow2,qed (cost, steps, pace: qcow2)
           --sources LIST    file, or milliseconds that nbdkit delays each read (file,0,2,5,20; cost: file; deploy: 5)
           --paces LIST      KiB per second (pace: 64,1024,10240,51200,204800; fairness: 10240,51200,102400;
                             fleet: 1024,64 of the first and second part; deploy, the cap of the source: 51200; migrate, that of the link: 1 and 10 Gbit/s)
-          --count N         daemons (200); clients of the hub (1000); fleet, live streams at the most (500); deploy, at once (10); soak, machines (100)
+          --count N         daemons, and live streams of the dashboard (200); clients of the hub (1000); fleet, live streams at the most (500); deploy, at once (10); soak, machines (100)
           --minutes N       of a soak (30)
         Images go to TMPDIR, or else to /var/tmp.
         """;
 
-    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "hub", "deploy", "migrate", "fleet", "fleet-load", "soak"];
+    private static readonly string[] Benchmarks = ["stream", "steps", "cost", "pace", "impact", "fairness", "daemons", "hub", "dashboard", "deploy", "migrate", "fleet", "fleet-load", "soak"];
 
     /// <exception cref="FormatException">Not understood.</exception>
     public static BenchOptions Parse(string[] args)
@@ -58,6 +59,7 @@ internal sealed record BenchOptions(string What, long Size, int Rounds, IReadOnl
                 "daemons" => 32L << 20,
                 "hub" => 16L << 20,
                 "fleet" => 192L << 20,
+                "dashboard" => 64L << 20,
                 "soak" => 8L << 20,
                 _ => 512L << 20,
             },

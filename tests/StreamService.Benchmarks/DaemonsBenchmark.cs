@@ -58,7 +58,8 @@ internal static class DaemonsBenchmark
             (await http.DeleteAsync($"{url}/stream")).Dispose();
     }
 
-    private static async Task<int> CountAsync(HttpClient http, string url) =>
+    /// <summary>The domains that run.</summary>
+    internal static async Task<int> CountAsync(HttpClient http, string url) =>
         (await http.GetFromJsonAsync<JsonElement>(url)).GetProperty("items").EnumerateArray().Count(domain => domain.GetProperty("state").GetString() == "running");
 
     /// <summary>By the service's own clock, so that neither the way there nor the rhythm of snapshots is taken for a fault of the pace.</summary>

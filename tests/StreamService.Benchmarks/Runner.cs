@@ -26,13 +26,14 @@ if (options.What == "soak")
 if (options.What is "fleet" or "fleet-load")
     return await FleetBenchmark.RunAsync(options) ? 0 : 1;
 // These bring their own host.
-if (options.What is "impact" or "fairness" or "daemons" or "hub" or "deploy" or "migrate")
+if (options.What is "impact" or "fairness" or "daemons" or "hub" or "dashboard" or "deploy" or "migrate")
 {
     await (options.What switch
     {
         "impact" => GuestImpactBenchmark.RunAsync(options),
         "fairness" => FairnessBenchmark.RunAsync(options),
         "hub" => HubBenchmark.RunAsync(options),
+        "dashboard" => DashboardBenchmark.RunAsync(options),
         "deploy" => DeploymentBenchmark.RunAsync(options),
         "migrate" => MigrationBenchmark.RunAsync(options),
         _ => DaemonsBenchmark.RunAsync(options),

@@ -14,6 +14,9 @@ internal sealed class StorageDaemons : IAsyncDisposable
     {
     }
 
+    /// <summary>Where their images are, until they end.</summary>
+    public string Folder => _folder;
+
     /// <summary>What the service calls them.</summary>
     public IReadOnlyList<string> Names => [.. Enumerable.Range(0, _daemons.Count).Select(Name)];
 
@@ -39,14 +42,21 @@ internal sealed class StorageDaemons : IAsyncDisposable
     }
 
     /// <summary>A service with no other host; its log is JSON, an object a line.</summary>
-    public Task<ServiceProcess> StartServiceAsync() => ServiceProcess.StartAsync(new()
+    /// <param name="database">With records in it already; null for one of its own.</param>
+    public Task<ServiceProcess> StartServiceAsync(string? database = null)
     {
-        ["StreamService__LogFormat"] = "Json",
-        ["StreamService__Hosts__0__Name"] = "daemons",
-        ["StreamService__Hosts__0__Uri"] = $"qmp+unix://{_folder}/*.sock",
-        ["StreamService__Hosts__1__Name"] = "none",
-        ["StreamService__Hosts__1__Uri"] = "qmp+unix:///nonexistent/*.sock",
-    });
+        var settings = new Dictionary<string, string>
+        {
+            ["StreamService__LogFormat"] = "Json",
+            ["StreamService__Hosts__0__Name"] = "daemons",
+            ["StreamService__Hosts__0__Uri"] = $"qmp+unix://{_folder}/*.sock",
+            ["StreamService__Hosts__1__Name"] = "none",
+            ["StreamService__Hosts__1__Uri"] = "qmp+unix:///nonexistent/*.sock",
+        };
+        if (database is not null)
+            settings["StreamService__Storage__ConnectionString"] = $"Data Source={database}";
+        return ServiceProcess.StartAsync(settings);
+    }
 
     public async ValueTask DisposeAsync()
     {

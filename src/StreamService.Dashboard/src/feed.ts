@@ -10,7 +10,7 @@ export interface Loaded<T> {
 }
 
 /** How long a page waits for the slowest of what it shows, before it shows what is there. */
-const patienceMs = 2_000;
+const patienceMs = 4_000;
 
 /** Whether all has come, or will not soon: a page that is drawn when it has all it needs does not jump. */
 export function isReady(feeds: readonly (Loaded<unknown> & { readonly isLate: boolean })[]): boolean {

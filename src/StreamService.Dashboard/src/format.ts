@@ -67,6 +67,16 @@ export function formatTime(time: string | null | undefined, now: Date = new Date
     : date.toLocaleString(locale, { year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
 }
 
+/** The same where there is little room: the time of another day only as far as it matters. */
+export function formatShortTime(time: string | null | undefined, now: Date = new Date(), locale?: string): string {
+  const date = new Date(time ?? '');
+  if (Number.isNaN(date.getTime())) return none;
+  if (date.toDateString() === now.toDateString()) return formatTime(time, now, locale);
+  return date.getFullYear() === now.getFullYear()
+    ? date.toLocaleString(locale, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' })
+    : date.toLocaleDateString(locale, { year: 'numeric', month: 'short', day: 'numeric' });
+}
+
 /** Everything about a moment, for a tooltip. */
 export function formatFullTime(time: string | null | undefined, locale?: string): string {
   const date = new Date(time ?? '');

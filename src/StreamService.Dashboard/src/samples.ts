@@ -9,7 +9,7 @@ export class Samples {
 
   /**
    * @param capacity how many are kept.
-   * @param spacing seconds: between those kept; the newest is always there, and gives way to the next where it came too soon.
+   * @param spacing seconds between two; what comes sooner takes the place of the last.
    */
   constructor(series: number, capacity: number, spacing: number) {
     this.values = Array.from({ length: series }, () => []);
@@ -24,11 +24,14 @@ export class Samples {
     const last = this.times.at(-1);
     // A clock that was set back begins anew.
     if (last !== undefined && time < last) this.clear();
-    const before = this.times.at(-2);
-    if (last !== undefined && before !== undefined && last - before < this.#spacing) this.#drop(-1);
-    this.times.push(time);
-    this.values.forEach((series, index) => series.push(values[index] ?? null));
-    if (this.times.length > this.#capacity) this.#drop(0);
+    const now = this.times.at(-1);
+    if (now !== undefined && time - now < this.#spacing) {
+      this.values.forEach((series, index) => (series[series.length - 1] = values[index] ?? null));
+    } else {
+      this.times.push(time);
+      this.values.forEach((series, index) => series.push(values[index] ?? null));
+      if (this.times.length > this.#capacity) this.#forget();
+    }
     this.version++;
   }
 
@@ -38,9 +41,9 @@ export class Samples {
     this.version++;
   }
 
-  #drop(index: number): void {
-    this.times.splice(index, 1);
-    for (const series of this.values) series.splice(index, 1);
+  #forget(): void {
+    this.times.shift();
+    for (const series of this.values) series.shift();
   }
 
   /** As uPlot takes them. */

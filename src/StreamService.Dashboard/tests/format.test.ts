@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  formatBandwidth, formatBytes, formatDuration, formatPercent, formatSize, formatTime, formatWords, faultsOf, formatMilliseconds, mebibytesToBandwidth, plural, problemFaults, splitPath,
+  formatBandwidth, formatBytes, formatDuration, formatPercent, formatSize, formatTime, formatWords, faultsOf, formatMilliseconds, formatShortTime, mebibytesToBandwidth, plural, problemFaults, splitPath,
 } from '../src/format.ts';
 
 test('sizes are binary, with three significant digits', () => {
@@ -44,6 +44,13 @@ test('another day shows its date', () => {
   const now = new Date('2026-03-05T12:00:00');
   assert.doesNotMatch(formatTime('2026-03-05T08:30:00', now, 'en-GB'), /Mar/);
   assert.match(formatTime('2026-03-04T08:30:00', now, 'en-GB'), /4 Mar 2026/);
+});
+
+test('where there is little room the year gives way to the time, or the time to the year', () => {
+  const now = new Date('2026-03-05T12:00:00');
+  assert.equal(formatShortTime('2026-03-04T08:30:00', now, 'en-GB'), '4 Mar, 08:30');
+  assert.equal(formatShortTime('2025-03-04T08:30:00', now, 'en-GB'), '4 Mar 2025');
+  assert.equal(formatShortTime(null), '–');
 });
 
 test('typed limits become bytes per second, nonsense becomes nothing', () => {

@@ -8,11 +8,11 @@ test('the oldest are forgotten', () => {
   assert.deepEqual(samples.columns, [[3, 4, 5], [30, 40, 50]]);
 });
 
-test('of those that come too fast the newest is kept', () => {
+test('what comes too fast takes the place of the last', () => {
   const samples = new Samples(2, 10, 1);
   for (const time of [10, 10.25, 10.5, 10.75, 11, 11.25, 12]) samples.add(time, [time, null]);
   assert.deepEqual(samples.times, [10, 11, 12]);
-  assert.deepEqual(samples.values[0], [10, 11, 12]);
+  assert.deepEqual(samples.values[0], [10.75, 11.25, 12]);
 });
 
 test('a clock that was set back begins anew', () => {

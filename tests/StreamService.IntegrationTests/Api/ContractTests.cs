@@ -12,7 +12,7 @@ public sealed class ContractTests(SharedService shared)
     private static readonly string[] StatusMembers =
     [
         "path", "offset", "size", "streamId", "host", "domain", "domainName", "mode", "engine", "engineReason", "state", "base", "bandwidth",
-        "minBandwidth", "policy", "targetLatencyMs", "priority", "onError", "bytesStreamed", "bytesDurable", "bytesRemaining", "bytesPerSecond", "etaSeconds", "reason", "attempt", "nextAttemptAt", "lastError", "error",
+        "minBandwidth", "policy", "targetLatencyMs", "priority", "onError", "bytesStreamed", "bytesDurable", "hotRemaining", "guestLatencyMs", "budgets", "bytesRemaining", "bytesPerSecond", "etaSeconds", "reason", "attempt", "nextAttemptAt", "lastError", "error",
         "createdAt", "startedAt", "updatedAt", "finishedAt", "generation", "order", "bootReadyAt",
     ];
 
@@ -39,7 +39,7 @@ public sealed class ContractTests(SharedService shared)
         foreach (var id in new[] { running.Id.ToString(), running.Id.ToString().ToUpperInvariant(), running.Name })
         {
             var domain = await service.Http.GetFromJsonAsync<JsonElement>($"/domains/{id}");
-            AssertMembers(domain, "id", "name", "host", "state", "disks");
+            AssertMembers(domain, "id", "name", "host", "state", "disks", "deployment");
             Assert.Equal((running.Id, running.Name, "local", "running"), (domain.GetProperty("id").GetGuid(), Text(domain, "name"), Text(domain, "host"), Text(domain, "state")));
             Assert.Equal("vda", Text(Assert.Single(domain.GetProperty("disks").EnumerateArray()), "target"));
         }
@@ -81,7 +81,7 @@ public sealed class ContractTests(SharedService shared)
         await domain.GuestWriteAsync(0x11, 1 << 20, 1 << 20);
 
         var map = await service.Http.GetFromJsonAsync<JsonElement>($"{ServiceProcess.DiskUrl(domain)}/map");
-        AssertMembers(map, "path", "size", "clusterSize", "populated", "remaining", "extents", "buckets");
+        AssertMembers(map, "path", "size", "clusterSize", "populated", "remaining", "extents", "buckets", "holes", "durable", "hot");
         long next = 0, populated = 0, remaining = 0;
         foreach (var extent in map.GetProperty("extents").EnumerateArray())
         {

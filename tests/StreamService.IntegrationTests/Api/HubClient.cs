@@ -65,6 +65,10 @@ internal sealed class HubClient : IAsyncDisposable
     public async Task<IReadOnlyList<JsonElement>> SubscribeMigrationsAsync(object subscription) =>
         [.. (await _connection.InvokeAsync<JsonElement>("SubscribeMigrations", subscription)).EnumerateArray()];
 
+    /// <summary>Names the streams whose progress it wants; returns their snapshots.</summary>
+    public async Task<IReadOnlyList<JsonElement>> WatchAsync(params string[] streams) =>
+        [.. (await _connection.InvokeAsync<JsonElement>("Watch", streams)).EnumerateArray()];
+
     public Task UnsubscribeAsync() => _connection.InvokeAsync("Unsubscribe");
 
     /// <summary>State changes as they come, up to and with the first of that state.</summary>

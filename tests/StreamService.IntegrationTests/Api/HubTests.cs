@@ -76,6 +76,35 @@ public sealed class HubTests(SharedService shared)
     }
 
     [Fact]
+    public async Task Who_watches_some_hears_of_their_progress_alone_and_of_every_state()
+    {
+        await using var one = await TestDomain.StartAsync(size: 16 * MiB, middle: false);
+        await using var other = await TestDomain.StartAsync(size: 16 * MiB, middle: false);
+        var service = await shared.StartedAsync();
+        await using var hub = await HubClient.ConnectAsync(service);
+        var first = await service.StartStreamAsync(one, new { mode = "full", bandwidth = MiB, policy = "fixed" });
+        var second = await service.StartStreamAsync(other, new { mode = "full", bandwidth = MiB, policy = "fixed" });
+        Assert.Empty(await hub.SubscribeAsync(new { progress = false, snapshots = false }));
+        var (firstId, secondId) = (first.GetProperty("streamId").GetString()!, second.GetProperty("streamId").GetString()!);
+
+        Assert.Equal(firstId, Assert.Single(await hub.WatchAsync(firstId, Guid.NewGuid().ToString())).GetProperty("streamId").GetString());
+        await Shell.WaitForAsync("progress of the one", () => Task.FromResult(hub.Progress.Count >= 3));
+        Assert.All(hub.Progress, message => Assert.Equal(firstId, message.Status.GetProperty("streamId").GetString()));
+
+        // The next call takes the place of the one before.
+        Assert.Equal(secondId, Assert.Single(await hub.WatchAsync(secondId)).GetProperty("streamId").GetString());
+        var before = hub.Progress.Count;
+        await Shell.WaitForAsync("progress of the other", () => Task.FromResult(hub.Progress.Count >= before + 3));
+        Assert.All(hub.Progress.Skip(before), message => Assert.Equal(secondId, message.Status.GetProperty("streamId").GetString()));
+
+        await service.HurryAsync(one);
+        await service.HurryAsync(other);
+        Assert.Equal("completed", (await hub.StatesUntilAsync("completed", one.Id))[^1].GetProperty("state").GetString());
+        var refused = await Assert.ThrowsAsync<HubException>(() => hub.WatchAsync([.. Enumerable.Range(0, 501).Select(_ => Guid.NewGuid().ToString())]));
+        Assert.Contains("At most 500", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Who_comes_late_gets_the_snapshot_first_and_misses_nothing_after_it()
     {
         await using var domain = await TestDomain.StartAsync(size: 16 * MiB, middle: false);

@@ -10,6 +10,9 @@ internal sealed class Browser : IAsyncDisposable
     /// <summary>Within so many milliseconds what is expected must come: machines are shared, and a guest may be booting on this one.</summary>
     private const float Patience = 30_000;
 
+    /// <summary>Pixels below the last element of a page: on a phone the navigation is there.</summary>
+    private const int Margin = 80;
+
     private readonly IPlaywright _playwright;
     private readonly IBrowser _browser;
 
@@ -46,8 +49,8 @@ internal sealed class Browser : IAsyncDisposable
     public static async Task ScreenshotAsync(IPage page, string name)
     {
         var window = page.ViewportSize!;
-        var height = await page.EvaluateAsync<int>("() => document.documentElement.scrollHeight");
-        await page.SetViewportSizeAsync(window.Width, Math.Max(window.Height, height));
+        var height = await page.EvaluateAsync<int>("() => Math.ceil(document.querySelector('main').lastElementChild.getBoundingClientRect().bottom + window.scrollY)");
+        await page.SetViewportSizeAsync(window.Width, Math.Max(window.Height * 2 / 3, height + Margin));
         await page.ScreenshotAsync(new() { Path = ScreenshotPath(name) });
         await page.SetViewportSizeAsync(window.Width, window.Height);
     }

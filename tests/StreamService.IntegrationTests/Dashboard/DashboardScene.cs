@@ -108,8 +108,13 @@ public sealed class DashboardScene : IAsyncDisposable
         (await Service.Http.DeleteAsync($"{left}/stream")).Dispose();
         await Service.WaitForStateAsync(left, "cancelled");
 
-        await StreamAsync("web-1", new { mode = "full", bandwidth = 1 * MiB });
-        await StreamAsync("web-2", new { mode = "full", policy = "fixed", bandwidth = MiB / 2, priority = "high" });
+        // Well on their way, and then slow enough to be there until the last test has looked.
+        foreach (var (name, bytes, priority) in new[] { ("web-1", 80 * MiB, "normal"), ("web-2", 24 * MiB, "high") })
+        {
+            var url = await StreamAsync(name, new { mode = "full", policy = "fixed", bandwidth = 24 * MiB, priority });
+            await Service.WaitForAsync(url, "progress", status => status.GetProperty("bytesStreamed").GetInt64() > bytes);
+            await Service.ChangeAsync(url, new { bandwidth = MiB / 8 });
+        }
         await deploying;
         await Service.WaitForAsync(waiting, "mail-1 to wait", status => status.GetProperty("state").GetString() == "waiting");
     }
@@ -132,7 +137,7 @@ public sealed class DashboardScene : IAsyncDisposable
         const string image = "/images/central/debian-13.raw/profile";
         using (var profile = await Service.Http.PutAsJsonAsync(image, new { extents = new[] { new { offset = 0L, length = MiB }, new { offset = 4 * MiB, length = MiB } } }))
             Assert.True(profile.IsSuccessStatusCode, await profile.Content.ReadAsStringAsync());
-        Deployed = await Site.DeployAsync(new { image = "central/debian-13.raw", memoryMiB = 128, stream = new { mode = "full", order = "hotFirst", bandwidth = 96 << 10 } });
+        Deployed = await Site.DeployAsync(new { image = "central/debian-13.raw", memoryMiB = 128, stream = new { mode = "full", order = "hotFirst", bandwidth = 64 << 10 } });
         await Deployed.WaitForAsync("the boot data", status => status.GetProperty("bootReadyAt").ValueKind == JsonValueKind.String);
         await Deployed.WaitForAsync("the guest to work", status => status.GetProperty("guestLatencyMs").ValueKind == JsonValueKind.Number);
         Streams[Deployed.Name] = (await Deployed.StatusAsync()).GetProperty("streamId").GetString()!;

@@ -35,6 +35,7 @@ public sealed class MigrationDashboardTests(SharedTwoHosts shared)
         await Assertions.Expect(row.Locator("[data-step=stream]")).ToHaveAttributeAsync("data-state", "running", new() { Timeout = 30_000 });
         await Assertions.Expect(row.GetByTestId("migration-where")).ToContainTextAsync("h2, since");
         await Assertions.Expect(row.GetByTestId("btn-migration-cancel")).ToHaveCountAsync(0);
+        await Assertions.Expect(row.GetByTestId("migration-disk")).ToContainTextAsync("left");
         Assert.Empty(await Axe.FindAsync(page));
         foreach (var (variant, width, height, colors) in new[]
         {

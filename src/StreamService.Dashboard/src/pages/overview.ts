@@ -113,7 +113,7 @@ export class OverviewPage implements Page {
           </li>`)}
         ${repeat(streams, ({ streamId }) => streamId, (stream) => html`
           <li class="row" data-testid="attention-row" data-state=${stream.state}>
-            <div class="row-head">${streamLink(stream)} ${stateBadge(stream.state)} <span class="muted row-time">${stream.host}, ${time(stream.updatedAt)}</span></div>
+            <div class="row-head">${streamLink(stream)} ${stateBadge(stream.state)} <span class="muted row-time">${stream.host}, ${time(stream.updatedAt, true)}</span></div>
             <p class="row-reason">${explain(stream)}</p>
           </li>`)}
       </ul>`;

@@ -36,8 +36,11 @@ const descending: ReadonlySet<StreamSort> = new Set(['created', 'updated', 'rate
 export class StreamsPage implements Page {
   readonly title = 'Streams';
   readonly #list: StreamList;
+  /** Of the streams that are asked for, where those are not all. */
   readonly #totals: Feed<Summary>;
   #query: Route['query'] = {};
+  /** What all streams add up to, as it was when the page was drawn last. */
+  #all: Summary | undefined;
   #search = '';
   #window: RowWindow = { first: 0, end: 0 };
   #inSight: readonly string[] = [];
@@ -59,8 +62,10 @@ export class StreamsPage implements Page {
     this.#query = route.query;
     if (document.activeElement?.id !== 'stream-search') this.#search = route.query['q'] ?? '';
     if (!again) this.#totals.reset();
-    this.#totals.start();
-    void this.#totals.refresh();
+    if (this.#isNarrowed) {
+      this.#totals.start();
+      void this.#totals.refresh();
+    } else this.#totals.stop();
     this.#newer.clear();
     if (again) this.#list.reload();
     else {
@@ -111,6 +116,7 @@ export class StreamsPage implements Page {
   }
 
   view(app: App): TemplateResult {
+    this.#all = app.summary.value;
     this.#measure();
     const total = this.#total();
     return html`
@@ -126,7 +132,7 @@ export class StreamsPage implements Page {
   }
 
   #toolbar(app: App): TemplateResult {
-    const counts = this.#totals.value;
+    const counts = this.#counts();
     const current = this.#query['show'] === 'attention' ? 'attention' : (this.#query['state'] ?? '');
     const chips: readonly [string, string, number | undefined][] = [
       ['', 'All', counts?.streams],
@@ -196,13 +202,21 @@ export class StreamsPage implements Page {
         <div role="cell" data-column="rate" class="number" data-testid="stream-rate">${running ? formatRate(stream.bytesPerSecond) : none}</div>
         <div role="cell" data-column="eta" class="number" title="${formatBytes(stream.bytesRemaining)} left">${running ? formatDuration(stream.etaSeconds) : none}</div>
         <div role="cell" data-column="host">${stream.host}</div>
-        <div role="cell" data-column="created" class="number">${time(stream.createdAt)}</div>
+        <div role="cell" data-column="created" class="number">${time(stream.createdAt, true)}</div>
       </div>`;
   }
 
   /** Only where it is not what one would think. */
   #why(stream: StreamStatus): TemplateResult | typeof nothing {
     return stream.reason || stream.error ? html`<span class="why" title=${explain(stream)}>${explain(stream)}</span>` : nothing;
+  }
+
+  get #isNarrowed(): boolean {
+    return Boolean(this.#query['host'] || this.#query['q']);
+  }
+
+  #counts(): Summary | undefined {
+    return this.#isNarrowed ? this.#totals.value : this.#all;
   }
 
   get #sort(): StreamSort {
@@ -232,7 +246,7 @@ export class StreamsPage implements Page {
 
   /** How many there are, as far as the service has told; what is read already is there, whatever a count says. */
   #total(): number | undefined {
-    const counts = this.#totals.value;
+    const counts = this.#counts();
     const read = this.#list.rows.length;
     if (this.#list.loaded && this.#list.complete) return read;
     if (counts === undefined) return this.#list.loaded ? read : undefined;

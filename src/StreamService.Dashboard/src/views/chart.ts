@@ -105,7 +105,7 @@ class Chart extends AsyncDirective {
     return {
       width: Math.max(element.clientWidth, 100),
       height: Number(element.dataset['height'] ?? 180),
-      padding: [8, 14, 0, 0],
+      padding: [8, 26, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 7, fill: line, stroke: colour('--surface') }, drag: { x: false, y: false } },
       scales: {

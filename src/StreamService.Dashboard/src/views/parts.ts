@@ -2,7 +2,7 @@
 
 import { html, nothing, type ElementPart, type TemplateResult } from 'lit-html';
 import { Directive, directive, PartType, type PartInfo } from 'lit-html/directive.js';
-import { capitalize, formatBytes, formatFullTime, formatPercent, formatTime, problemFaults } from '../format.ts';
+import { capitalize, formatBytes, formatFullTime, formatPercent, formatShortTime, formatTime, problemFaults } from '../format.ts';
 import type { Problem, StreamState, StreamStatus } from '../model.ts';
 import { href } from '../router.ts';
 import { describeState, durableProgress, nameOf, progress } from '../streams.ts';
@@ -52,8 +52,9 @@ export function stateBadge(state: StreamState): TemplateResult {
   return badge(tones[state] ?? 'calm', capitalize(state), 'stream-state', describeState(state));
 }
 
-export function time(value: string | null | undefined): TemplateResult {
-  return html`<time datetime=${value ?? ''} title=${formatFullTime(value)}>${formatTime(value)}</time>`;
+/** @param short where there is little room. */
+export function time(value: string | null | undefined, short = false): TemplateResult {
+  return html`<time datetime=${value ?? ''} title=${formatFullTime(value)}>${short ? formatShortTime(value) : formatTime(value)}</time>`;
 }
 
 /**
@@ -65,11 +66,13 @@ export function problemNote(
 ): TemplateResult | typeof nothing {
   if (problem === undefined) return nothing;
   const faults = problemFaults(problem, told);
+  // All of it stands beside the fields already.
+  const isTold = told.length > 0 && faults.length === 0 && problemFaults(problem).length > 0;
   return html`
     <div class="problem" role="alert" data-testid=${testId} data-code=${problem.code ?? ''}>
       <div>
         <strong>${problem.title ?? 'The request was refused'}</strong>
-        ${problem.detail ? html`<p>${problem.detail}</p>` : nothing}
+        ${problem.detail && !isTold ? html`<p>${problem.detail}</p>` : nothing}
         ${faults.length > 0 ? html`<ul>${faults.map((text) => html`<li>${text}</li>`)}</ul>` : nothing}
       </div>
       ${onDismiss
