@@ -73,14 +73,13 @@ public sealed class DriverLookup(Membership membership, FleetPeers peers, FleetS
     private async Task<Replica?> FindDomainAsync(HttpContext context, string idOrName)
     {
         var isId = Guid.TryParse(idOrName, out _);
-        if (_known.Find(idOrName) is { } known)
-        {
-            if (known == membership.Name)
-                return null;
-            if (membership.View.Find(known) is { } replica)
-                return replica;
-        }
+        var known = _known.Find(idOrName);
+        if (known is not null && known != membership.Name && membership.View.Find(known) is { } replica)
+            return replica;
         var (own, unreachable) = await FindOwnAsync(context, idOrName);
+        // It was looked for everywhere not long ago; that it is still here was seen just now.
+        if (own is not null && known == membership.Name)
+            return null;
         // A UUID is nobody else's; a name may be.
         var others = own is not null && isId ? [] : await Task.WhenAll(membership.Others.Select(async replica =>
             (Replica: replica, Answer: await peers.AskAsync<DomainView>(replica, context, $"/domains/{Uri.EscapeDataString(idOrName)}"))));

@@ -22,15 +22,34 @@ public sealed class FleetWebhookTurn(StorageOptions storage, Membership membersh
         {
             try
             {
-                await using var held = await turn.AcquireAsync(timeout: null, stopping);
-                using var lasting = CancellationTokenSource.CreateLinkedTokenSource(stopping, held.HandleLostToken);
-                await deliver(lasting.Token);
+                var held = await turn.AcquireAsync(timeout: null, stopping);
+                try
+                {
+                    using var lasting = CancellationTokenSource.CreateLinkedTokenSource(stopping, held.HandleLostToken);
+                    await deliver(lasting.Token);
+                }
+                finally
+                {
+                    await ReleaseAsync(held);
+                }
             }
             catch (Exception exception) when (exception is OperationCanceledException or DbException && !stopping.IsCancellationRequested)
             {
                 FleetLog.TurnLost(logger, exception.Message);
                 await Task.Delay(Pause, time, stopping);
             }
+        }
+    }
+
+    private static async Task ReleaseAsync(PostgresDistributedLockHandle held)
+    {
+        try
+        {
+            await held.DisposeAsync();
+        }
+        catch (Exception exception) when (exception is DbException or InvalidOperationException)
+        {
+            // It went with its session.
         }
     }
 }

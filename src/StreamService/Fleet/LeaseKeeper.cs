@@ -36,6 +36,7 @@ public sealed class LeaseKeeper : BackgroundService
     private readonly ConcurrentDictionary<string, Seat> _seats = new();
     private readonly SemaphoreSlim _look = new(0);
     private CancellationToken _stopping;
+    private (FleetView View, IReadOnlyDictionary<string, string> Hosts) _assigned = (FleetView.Empty, new Dictionary<string, string>());
 
     public LeaseKeeper(StorageOptions storage, Membership membership, FleetStore store, HostDirectory hosts, HostTerms terms, HostDriver driver, TimeProvider time, ILogger<LeaseKeeper> logger)
     {
@@ -85,7 +86,7 @@ public sealed class LeaseKeeper : BackgroundService
             while (true)
             {
                 if (_membership.IsAlive)
-                    Follow(LeaseSpread.Assign(_membership.View));
+                    Follow(Assign(_membership.View));
                 await _look.WaitAsync(stoppingToken);
                 while (_look.Wait(0, CancellationToken.None))
                 {
@@ -98,6 +99,16 @@ public sealed class LeaseKeeper : BackgroundService
         // A clean stop ends all terms: every job flushes and leaves its record, and the others take the hosts over at once.
         await Task.WhenAll(_seats.Values.Select(seat => seat.Running));
         await _membership.LeaveAsync();
+    }
+
+    /// <summary>Who should drive what; reckoned anew where anything has changed.</summary>
+    private IReadOnlyDictionary<string, string> Assign(FleetView view)
+    {
+        var known = _assigned.View;
+        if (!ReferenceEquals(known.Leases, view.Leases) || !known.Migrations.SequenceEqual(view.Migrations)
+            || !known.Replicas.Select(replica => replica.Instance).SequenceEqual(view.Replicas.Select(replica => replica.Instance)))
+            _assigned = (view, LeaseSpread.Assign(view));
+        return _assigned.Hosts;
     }
 
     /// <summary>Takes what is assigned to this replica and free, and gives back some of what is assigned to others.</summary>

@@ -113,8 +113,8 @@ public sealed class QmpHypervisor : IHypervisor
             domain.Dispose();
             stop.Dispose();
         }
-        _domains.Clear();
         _scanned = false;
+        _domains.Clear();
     }
 
     /// <inheritdoc/>

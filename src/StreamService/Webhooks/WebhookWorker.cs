@@ -36,6 +36,8 @@ public sealed class WebhookWorker(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        if (Lanes.Count == 0)
+            return;
         try
         {
             await turn.RunAsync(cancellationToken => Task.WhenAll(Lanes.Select(lane => lane.RunAsync(cancellationToken))), stoppingToken);

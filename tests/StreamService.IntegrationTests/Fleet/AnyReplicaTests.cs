@@ -49,12 +49,12 @@ public sealed class AnyReplicaTests(SharedFleet shared) : IClassFixture<SharedFl
     {
         var fleet = await shared.StartedAsync();
         var driver = await fleet.DriverOfAsync("h1");
-        await using var domain = await fleet.StartDomainAsync("h1");
+        await using var domain = await fleet.StartDomainAsync("h1", 96 << 20);
         var disk = ServiceProcess.DiskUrl(domain);
         foreach (var i in Enumerable.Range(0, 3).OrderBy(i => i == driver))
         {
             var (one, next) = (fleet.Replicas[i], fleet.Replicas[(i + 1) % 3]);
-            using var step = await one.Http.PostAsJsonAsync($"{disk}/stream", new { mode = "single", offset = (4 + i) << 20, length = 512 });
+            using var step = await one.Http.PostAsJsonAsync($"{disk}/stream", new { mode = "single", offset = (40 + i) << 20, length = 512 });
             Assert.Equal((64 << 10, false), ((await step.Content.ReadFromJsonAsync<JsonElement>()) is var stepped ? (stepped.GetProperty("populated").GetInt32(), stepped.GetProperty("done").GetBoolean()) : default));
             // By its path too, whose slashes are encoded.
             using var byPath = await next.Http.GetAsync($"/domains/{domain.Key}/disks/{Uri.EscapeDataString(domain.Disk)}");
