@@ -78,7 +78,9 @@ public sealed class OfflineTests(SharedService shared)
             Assert.Equal(HttpStatusCode.OK, map.StatusCode);
 
         var refused = await Assert.ThrowsAsync<InvalidOperationException>(domain.StartAsync);
-        Assert.Contains("lock", refused.Message, StringComparison.Ordinal);
+        // Where QEMU ends too soon libvirt's answer lacks its last words, which the domain's log has.
+        if (!refused.Message.Contains("lock", StringComparison.Ordinal))
+            Assert.Contains("Failed to get \"write\" lock", await File.ReadAllTextAsync($"/var/log/libvirt/qemu/{domain.Name}.log", TestContext.Current.CancellationToken), StringComparison.Ordinal);
 
         if (state == "paused")
             await service.ChangeAsync(domain, new { state });

@@ -225,6 +225,27 @@ public abstract class StreamStoreContract
     }
 
     [Fact]
+    public async Task Record_that_a_later_term_has_taken_up_is_closed_to_the_earlier_one()
+    {
+        var status = New() with { Generation = 5 };
+        var over = New(state: StreamState.Completed);
+        await Store.AddAsync(status, "key", epoch: 0, Token);
+        await Store.AddAsync(over, null, epoch: 0, Token);
+
+        var taken = Assert.Single(await Store.TakeUpAsync("local", epoch: 2, Token));
+        Assert.True(taken.Generation > status.Generation);
+        await Assert.ThrowsAsync<LeaseLostException>(() => Store.UpdateAsync(status with { State = StreamState.Completed }, epoch: 0, Token));
+        Assert.Equal((StreamState.Running, 5), (await Store.FindAsync(status.StreamId, Token)) is { } still ? (still.State, still.Generation) : default);
+
+        await Store.UpdateAsync(taken with { State = StreamState.Completed }, epoch: 2, Token);
+        Assert.Equal(StreamState.Completed, (await Store.FindAsync(status.StreamId, Token))?.State);
+        Assert.Equal(status.StreamId, await Store.FindByIdempotencyKeyAsync("key", Token));
+        // An earlier term that comes again takes nothing back, and what was over stays as it was.
+        Assert.Empty(await Store.TakeUpAsync("local", epoch: 1, Token));
+        await Store.UpdateAsync(over, epoch: 0, Token);
+    }
+
+    [Fact]
     public async Task Row_that_cannot_be_read_is_left_out_and_stays()
     {
         var good = New();
