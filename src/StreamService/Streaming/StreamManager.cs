@@ -221,11 +221,11 @@ public sealed class StreamManager(
             }, epoch: 0, cancellationToken);
     }
 
-    /// <summary>Tells jobs that wait for a domain, or for all domains of a host, to look again.</summary>
+    /// <summary>Tells the jobs of a domain, or of all domains of a host, that it changed.</summary>
     internal void Wake(string host, Guid? domain)
     {
         foreach (var job in _active.Values)
-            if (job.Status.State == StreamState.Waiting && job.Status.Disk.Host == host && (domain is null || job.Status.Disk.Domain == domain))
+            if (job.Status.Disk.Host == host && (domain is null || job.Status.Disk.Domain == domain))
                 job.Wake();
     }
 

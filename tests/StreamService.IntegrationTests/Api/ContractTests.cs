@@ -21,7 +21,7 @@ public sealed class ContractTests(SharedService shared)
     {
         var service = await shared.StartedAsync();
         var host = Assert.Single((await service.Http.GetFromJsonAsync<JsonElement>("/hosts")).EnumerateArray(), host => host.GetProperty("name").GetString() == "local");
-        AssertMembers(host, "name", "uri", "state", "hypervisor", "hypervisorVersion", "libvirtVersion", "lastError");
+        AssertMembers(host, "name", "uri", "state", "driver", "hypervisor", "hypervisorVersion", "libvirtVersion", "lastError");
         Assert.Equal(("local", "qemu:///system", "connected", "QEMU"), (Text(host, "name"), Text(host, "uri"), Text(host, "state"), Text(host, "hypervisor")));
         Assert.True(Version.TryParse(Text(host, "hypervisorVersion"), out _));
         Assert.True(Version.TryParse(Text(host, "libvirtVersion"), out _));
