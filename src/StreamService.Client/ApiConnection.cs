@@ -144,6 +144,10 @@ internal readonly record struct Address
     public Address With(string name, string? value) =>
         value is null ? this : new Address($"{_text}{(_text.Contains('?', StringComparison.Ordinal) ? '&' : '?')}{name}={Uri.EscapeDataString(value)}");
 
+    /// <inheritdoc cref="With(string, string?)"/>
+    public Address With<T>(string name, T? value)
+        where T : struct, Enum => With(name, value is { } given ? EnumNames.Of(given) : null);
+
     /// <summary>With each of the values.</summary>
     public Address WithAll<T>(string name, IEnumerable<T> values)
         where T : struct, Enum =>

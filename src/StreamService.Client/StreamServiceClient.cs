@@ -1,4 +1,4 @@
-using StreamService.Client.Json;
+using System.Runtime.CompilerServices;
 
 namespace StreamService.Client;
 
@@ -49,7 +49,7 @@ public sealed partial class StreamServiceClient : IDisposable
     /// <param name="pageSize">How many are asked for at once, 1 to 1000.</param>
     /// <param name="cancellationToken">Ends the list.</param>
     public IAsyncEnumerable<Domain> ListDomainsAsync(DomainFilter? filter = null, int pageSize = DefaultPageSize, CancellationToken cancellationToken = default) =>
-        _api.ListAsync<Domain>(Address.Of("domains").With("host", filter?.Host).With("state", filter?.State is { } state ? EnumNames.Of(state) : null), pageSize, cancellationToken);
+        _api.ListAsync<Domain>(Address.Of("domains").With("host", filter?.Host).With("state", filter?.State), pageSize, cancellationToken);
 
     /// <summary>One domain.</summary>
     /// <param name="domain">Its UUID, or its name where one host only has it.</param>
@@ -71,19 +71,32 @@ public sealed partial class StreamServiceClient : IDisposable
     public Task RemoveDomainAsync(string domain, bool storage = false, CancellationToken cancellationToken = default) =>
         _api.SendAsync(HttpMethod.Delete, Address.Of("domains", domain).With("storage", storage ? "true" : null), cancellationToken);
 
-    /// <summary>Streams, also those that are over, the newest first.</summary>
+    /// <summary>Streams, also those that are over; the newest first unless told otherwise.</summary>
     /// <param name="filter">Only those.</param>
+    /// <param name="sort">What they are sorted by; null: when they were begun.</param>
+    /// <param name="direction">null: names from the first letter, the soonest end first, all else from the newest or the largest.</param>
     /// <param name="pageSize">How many are asked for at once, 1 to 1000.</param>
     /// <param name="cancellationToken">Ends the list.</param>
-    public IAsyncEnumerable<StreamStatus> ListStreamsAsync(StreamFilter? filter = null, int pageSize = DefaultPageSize, CancellationToken cancellationToken = default)
+    public async IAsyncEnumerable<StreamStatus> ListStreamsAsync(
+        StreamFilter? filter = null, StreamSort? sort = null, SortDirection? direction = null, int pageSize = DefaultPageSize, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         filter ??= new StreamFilter();
-        if (filter.Domain is not { } domain)
-            return _api.ListAsync<StreamStatus>(Address.Of("streams").WithAll("state", filter.States).With("host", filter.Host), pageSize, cancellationToken);
-        // A domain's own list takes no filter.
-        return _api.ListAsync<StreamStatus>(Address.Of("domains", domain, "streams"), pageSize, cancellationToken)
-            .Where(status => (filter.States.Count == 0 || filter.States.Contains(status.State)) && (filter.Host is null || filter.Host == status.Host));
+        // Words and ids may be asked for together.
+        var search = filter.Search;
+        if (filter.Domain is { } domain)
+            search = $"{(Guid.TryParse(domain, out var id) ? id : (await GetDomainAsync(domain, cancellationToken)).Id)} {search}".TrimEnd();
+        var streams = Address.Of("streams").WithAll("state", filter.States).With("host", filter.Host).With("q", search).With("latest", filter.LatestOnly ? "true" : null)
+            .With("sort", sort).With("direction", direction);
+        await foreach (var status in _api.ListAsync<StreamStatus>(streams, pageSize, cancellationToken))
+            yield return status;
     }
+
+    /// <summary>What streams add up to, all and by host.</summary>
+    /// <param name="host">Only those of this host.</param>
+    /// <param name="search">As <see cref="StreamFilter.Search"/>.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public Task<StreamSummary> GetSummaryAsync(string? host = null, string? search = null, CancellationToken cancellationToken = default) =>
+        _api.GetAsync<StreamSummary>(Address.Of("streams", "summary").With("host", host).With("q", search), cancellationToken);
 
     /// <summary>One stream, also long after its end.</summary>
     /// <param name="streamId">Its id.</param>

@@ -23,6 +23,9 @@ public sealed record Host : ApiRecord
 
     public string? LibvirtVersion { get; init; }
 
+    /// <summary>The replica that drives it; null where none does, and where the service is alone.</summary>
+    public string? Driver { get; init; }
+
     /// <summary>Why it cannot be reached.</summary>
     public string? LastError { get; init; }
 }

@@ -281,16 +281,3 @@ public sealed record StreamEvent : ApiRecord
 
     public long Generation { get; init; }
 }
-
-/// <summary>Which streams a list is about; members left out do not restrict.</summary>
-public sealed record StreamFilter
-{
-    /// <summary>Any of these.</summary>
-    public IReadOnlyList<StreamState> States { get; init; } = [];
-
-    /// <summary>The configured name of a host.</summary>
-    public string? Host { get; init; }
-
-    /// <summary>A domain's UUID, or its name where one host only has it.</summary>
-    public string? Domain { get; init; }
-}

@@ -1,4 +1,7 @@
 using System.CommandLine;
+using System.Globalization;
+using Spectre.Console;
+using Spectre.Console.Rendering;
 using StreamService.Client;
 
 namespace StreamService.Ctl.Commands;
@@ -6,21 +9,32 @@ namespace StreamService.Ctl.Commands;
 /// <summary>What there is: hosts, domains, streams, images.</summary>
 internal static class ListCommands
 {
-    public static IEnumerable<Command> All => [Streams(), Domains(), Hosts(), Images()];
+    public static IEnumerable<Command> All => [Streams(), Summary(), Domains(), Hosts(), Images()];
 
     private static Command Streams()
     {
+        var words = SearchWords();
         var states = Arguments.Choices<StreamState>("--state", "Only those in this state.");
         var host = Arguments.Host("Only those of this host.");
         var domain = new Option<string?>("--domain") { Description = "Only those of this domain.", HelpName = "name" };
         domain.CompletionSources.Add(Completions.Domains);
+        var latest = new Option<bool>("--latest") { Description = "Only the newest of each disk." };
+        var sort = Arguments.Choice<StreamSort>("--sort", "What they are sorted by.");
+        var direction = Arguments.Choice<SortDirection>("--direction", "Up or down; by default what is asked for most: the newest, the largest, the soonest, the first letter.");
         var limit = new Option<int>("--limit", "-n") { Description = "At most so many; 0 is all.", DefaultValueFactory = _ => 50, HelpName = "number" };
-        return new Command("streams", "Lists streams, also those that are over, the newest first.") { states, host, domain, limit }.Runs(async session =>
+        return new Command("streams", "Lists streams, also those that are over, the newest first.") { words, states, host, domain, latest, sort, direction, limit }.Runs(async session =>
         {
-            var filter = new StreamFilter { States = session.Get(states) ?? [], Host = session.Get(host), Domain = session.Get(domain) };
-            var all = session.Service.ListStreamsAsync(filter, cancellationToken: session.Token);
+            var filter = new StreamFilter
+            {
+                States = session.Get(states) ?? [],
+                Host = session.Get(host),
+                Domain = session.Get(domain),
+                Search = Search(session, words),
+                LatestOnly = session.Get(latest),
+            };
+            var streams = session.Service.ListStreamsAsync(filter, session.Get(sort), session.Get(direction), cancellationToken: session.Token);
             session.Output.WriteTable(
-                await (session.Get(limit) is > 0 and var most ? all.Take(most) : all).ToListAsync(session.Token),
+                await (session.Get(limit) is > 0 and var most ? streams.Take(most) : streams).ToListAsync(session.Token),
                 "There are no such streams.",
                 ["DOMAIN", "DISK", "HOST", "STATE", "DONE", "LEFT", "RATE", "STREAM", "WHY"],
                 status =>
@@ -37,6 +51,60 @@ internal static class ListCommands
                 ]);
         });
     }
+
+    private static Command Summary()
+    {
+        var words = SearchWords();
+        var host = Arguments.Host("Only those of this host.");
+        return new Command("summary", "Tells what streams add up to, on each host and together.") { words, host }.Runs(async session =>
+        {
+            var summary = await session.Service.GetSummaryAsync(session.Get(host), Search(session, words), session.Token);
+            if (session.Output.Json)
+            {
+                session.Output.Write(summary, _ => Output.Cell(""));
+                return;
+            }
+            var all = new HostSummary
+            {
+                Host = "all",
+                Streams = summary.Streams,
+                States = summary.States,
+                BytesRemaining = summary.BytesRemaining,
+                BytesPerSecond = summary.BytesPerSecond,
+                EtaSeconds = summary.EtaSeconds,
+            };
+            session.Output.WriteTable(
+                [.. summary.Hosts, all],
+                "",
+                ["HOST", "RUNNING", "QUEUED", "PAUSED", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "LEFT", "RATE", "TIME LEFT"],
+                row =>
+                [
+                    Output.Cell(row.Host),
+                    Count(row.States.Running + row.States.Finalizing),
+                    Count(row.States.Queued),
+                    Count(row.States.Paused),
+                    Count(row.States.Waiting),
+                    Count(row.States.Completed),
+                    Count(row.States.Failed),
+                    Count(row.States.Cancelled),
+                    Output.Cell(ByteSize.Format(row.BytesRemaining)),
+                    Output.Cell(ByteSize.FormatRate(row.BytesPerSecond)),
+                    Output.Cell(row.EtaSeconds is { } eta ? Words.Duration(eta) : "-"),
+                ]);
+            if (summary.Attention > 0)
+                session.Output.Console.WriteLine($"{summary.Attention} need attention: streamctl streams --latest --state waiting failed");
+        });
+
+        static IRenderable Count(int streams) => Output.Cell(streams.ToString(CultureInfo.InvariantCulture));
+    }
+
+    private static Argument<string[]> SearchWords() => new("words")
+    {
+        Description = "Only those with each of these words in the domain's name, the disk's target or the host's name; or with this id.",
+        Arity = ArgumentArity.ZeroOrMore,
+    };
+
+    private static string? Search(Session session, Argument<string[]> words) => session.Get(words) is { Length: > 0 } given ? string.Join(' ', given) : null;
 
     private static Command Domains()
     {
@@ -59,7 +127,7 @@ internal static class ListCommands
                 Output.Cell(row.Disk?.Target),
                 Output.Cell(row.Disk?.Format),
                 Output.Cell(row.Disk is { Size: > 0 } disk ? ByteSize.Format(disk.Size) : "-"),
-                Output.Cell(row.Disk is { BackingChain.Count: > 0 and var depth } ? depth.ToString(System.Globalization.CultureInfo.InvariantCulture) : "-"),
+                Output.Cell(row.Disk is { BackingChain.Count: > 0 and var depth } ? depth.ToString(CultureInfo.InvariantCulture) : "-"),
                 Output.Cell(row.Disk is { Streamable: true } ? "yes" : "no"),
             ]);
         });

@@ -28,7 +28,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<DomainView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, [Cursor(3)] string? cursor = null, CancellationToken cancellationToken = default)
     {
         var after = Cursor.Read(cursor, parts: 3);
         var others = host is null ? await peers.AskAllAsync<Page<DomainView>>(HttpContext) : [];
@@ -117,7 +117,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, [Cursor(3)] string? cursor = null, CancellationToken cancellationToken = default)
     {
         var (_, domain) = await hosts.FindDomainAsync(id, cancellationToken);
         return await StreamPages.ReadAsync(manager, caller, new StreamFilter(Host: domain.Host, Domain: domain.Id), StreamOrdering.Newest, limit, cursor, cancellationToken);

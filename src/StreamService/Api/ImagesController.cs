@@ -22,7 +22,7 @@ public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deplo
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ImagePage>(StatusCodes.Status200OK, "application/json")]
-    public async Task<ImagePage> ListAsync(string? repository, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<ImagePage> ListAsync(string? repository, [Range(1, 1000)] int limit = 100, [Cursor(2)] string? cursor = null, CancellationToken cancellationToken = default)
     {
         var after = Cursor.Read(cursor, parts: 2);
         var listings = await catalog.ListNamesAsync(repository, cancellationToken);

@@ -22,7 +22,7 @@ public sealed class StreamEventsController(Caller caller, StreamManager manager,
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<Page<StreamEventView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<StreamEventView>> ListAsync(string streamId, [Range(1, 1000)] int limit = 100, string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<Page<StreamEventView>> ListAsync(string streamId, [Range(1, 1000)] int limit = 100, [Cursor(1)] string? cursor = null, CancellationToken cancellationToken = default)
     {
         if (!Guid.TryParse(streamId, out var id) || !caller.Sees(await manager.FindAsync(id, cancellationToken)))
             throw new StreamNotFoundException($"There is no stream '{streamId}'.");

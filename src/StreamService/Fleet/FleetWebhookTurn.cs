@@ -1,5 +1,4 @@
 using System.Data.Common;
-using Medallion.Threading.Postgres;
 using StreamService.Configuration;
 using StreamService.Webhooks;
 
@@ -17,39 +16,20 @@ public sealed class FleetWebhookTurn(StorageOptions storage, Membership membersh
     public override async Task RunAsync(Func<CancellationToken, Task> deliver, CancellationToken stopping)
     {
         var session = new Npgsql.NpgsqlConnectionStringBuilder(storage.PostgreSqlConnectionString) { ApplicationName = $"streamservice webhooks {membership.Name}" };
-        var turn = new PostgresDistributedLock(new PostgresAdvisoryLockKey("streamservice webhooks", allowHashing: true), session.ToString());
         while (true)
         {
             try
             {
-                var held = await turn.AcquireAsync(timeout: null, stopping);
-                try
-                {
-                    using var lasting = CancellationTokenSource.CreateLinkedTokenSource(stopping, held.HandleLostToken);
-                    await deliver(lasting.Token);
-                }
-                finally
-                {
-                    await ReleaseAsync(held);
-                }
+                await using var turn = new FleetLock(session.ToString(), "webhooks");
+                await turn.AcquireAsync(stopping);
+                using var lasting = CancellationTokenSource.CreateLinkedTokenSource(stopping, turn.Lost);
+                await deliver(lasting.Token);
             }
             catch (Exception exception) when (exception is OperationCanceledException or DbException && !stopping.IsCancellationRequested)
             {
                 FleetLog.TurnLost(logger, exception.Message);
                 await Task.Delay(Pause, time, stopping);
             }
-        }
-    }
-
-    private static async Task ReleaseAsync(PostgresDistributedLockHandle held)
-    {
-        try
-        {
-            await held.DisposeAsync();
-        }
-        catch (Exception exception) when (exception is DbException or InvalidOperationException)
-        {
-            // It went with its session.
         }
     }
 }

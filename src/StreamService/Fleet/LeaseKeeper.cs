@@ -141,7 +141,7 @@ public sealed class LeaseKeeper : BackgroundService
         var host = hypervisor.Info.Name;
         try
         {
-            await using var hostLock = new HostLock(_connectionString, host);
+            await using var hostLock = new FleetLock(_connectionString, $"host {host}");
             if (!await hostLock.TryAcquireAsync() && !(await EndDeadSessionAsync(host, hostLock) && await hostLock.TryAcquireAsync()))
                 return;
             _terms.SetDue(host);
@@ -204,7 +204,7 @@ public sealed class LeaseKeeper : BackgroundService
     }
 
     /// <summary>Ends the term as soon as this replica may be taken for dead, and keeps the lock.</summary>
-    private async Task WatchAsync(HostTerm term, HostLock hostLock)
+    private async Task WatchAsync(HostTerm term, FleetLock hostLock)
     {
         long? without = null;
         while (!term.Ending.IsCancellationRequested)
@@ -233,7 +233,7 @@ public sealed class LeaseKeeper : BackgroundService
     }
 
     /// <returns>Whether the lock is free now.</returns>
-    private async Task<bool> EndDeadSessionAsync(string host, HostLock hostLock)
+    private async Task<bool> EndDeadSessionAsync(string host, FleetLock hostLock)
     {
         // Its replica must be dead by the database's clock, or this one's own predecessor.
         var view = _membership.View;

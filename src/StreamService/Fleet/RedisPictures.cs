@@ -88,8 +88,8 @@ public sealed class RedisPictures : PictureBus, IHostedService, IAsyncDisposable
         while (!cancellationToken.IsCancellationRequested)
             try
             {
-                // The client subscribes again by itself whenever it has connected again.
-                await redis.GetSubscriber().SubscribeAsync(Channel, (_, message) => Take(message));
+                // The client subscribes again by itself whenever it has connected again. A queue keeps the order, which a bare handler does not.
+                (await redis.GetSubscriber().SubscribeAsync(Channel)).OnMessage(message => Take(message.Message));
                 break;
             }
             catch (RedisException)

@@ -38,8 +38,8 @@ public abstract class StreamDbContext(DbContextOptions options) : DbContext(opti
         {
             stream.ToTable("Streams");
             stream.HasKey(record => record.StreamId);
-            // The newest stream of a disk, and the list, newest first.
-            stream.HasIndex(record => new { record.Host, record.Domain, record.Target, record.CreatedAt });
+            // The newest stream of a disk, also where its host is not known, and the list, newest first.
+            stream.HasIndex(record => new { record.Domain, record.Target, record.CreatedAt });
             stream.HasIndex(record => new { record.CreatedAt, record.StreamId });
             // The other lists; rate, time left and bytes left change too often for an index of their own.
             stream.HasIndex(record => new { record.UpdatedAt, record.StreamId });

@@ -154,9 +154,10 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
         await using var context = await contexts.CreateDbContextAsync(cancellationToken);
         return await ReadAsync(
             context,
-            ordering.Apply(filter.Apply(context.Streams.AsNoTracking()), after).Take(limit),
+            ordering.Apply(filter.Apply(context.Streams.AsNoTracking()), after),
             record => new StreamListing(record.ToStatus(), ordering.PositionOf(record)),
-            cancellationToken);
+            cancellationToken,
+            limit);
     }
 
     /// <summary>What the streams of each host add up to, by state.</summary>
@@ -190,17 +191,33 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
     /// <summary>
     /// A row that cannot be read, a newer replica's perhaps, keeps no other from being read. It is left out, and stays where it is.
     /// </summary>
-    private async Task<IReadOnlyList<T>> ReadAsync<T>(StreamDbContext context, IQueryable<StreamRecord> query, Func<StreamRecord, T> convert, CancellationToken cancellationToken)
+    /// <param name="limit">At most so many that can be read; where fewer come, there are no more.</param>
+    private async Task<IReadOnlyList<T>> ReadAsync<T>(
+        StreamDbContext context, IQueryable<StreamRecord> query, Func<StreamRecord, T> convert, CancellationToken cancellationToken, int limit = int.MaxValue)
     {
         try
         {
-            return [.. (await query.ToListAsync(cancellationToken)).Select(convert)];
+            return [.. (await FirstOf(query).ToListAsync(cancellationToken)).Select(convert)];
         }
         catch (Exception exception) when (exception is not (OperationCanceledException or DbException))
         {
         }
         var readable = new List<T>();
-        foreach (var streamId in await query.Select(record => record.StreamId).ToListAsync(cancellationToken))
+        var seen = 0;
+        List<Guid> ids;
+        do
+        {
+            ids = await FirstOf(query.Skip(seen)).Select(record => record.StreamId).ToListAsync(cancellationToken);
+            seen += ids.Count;
+            for (var at = 0; at < ids.Count && readable.Count < limit; at++)
+                await ReadOneAsync(ids[at]);
+        }
+        while (readable.Count < limit && ids.Count == limit);
+        return readable;
+
+        IQueryable<StreamRecord> FirstOf(IQueryable<StreamRecord> records) => limit < int.MaxValue ? records.Take(limit) : records;
+
+        async Task ReadOneAsync(Guid streamId)
         {
             try
             {
@@ -213,7 +230,6 @@ public sealed class StreamStore(IDbContextFactory<StreamDbContext> contexts, ILo
                     StorageLog.LeftOut(logger, exception, streamId);
             }
         }
-        return readable;
     }
 
     private Task<IReadOnlyList<StreamStatus>> ReadAsync(StreamDbContext context, IQueryable<StreamRecord> query, CancellationToken cancellationToken) =>

@@ -28,15 +28,8 @@ namespace StreamService.Streaming;
 /// </remarks>
 public sealed class StreamJob
 {
-    /// <summary>While the database is away, so many of the last states are kept for it.</summary>
-    private const int MostUnrecorded = 100;
-
-    /// <summary>How often progress that no state change carries is put on record.</summary>
-    private static readonly TimeSpan RecordEvery = TimeSpan.FromSeconds(1);
-
     private readonly HostTerm _term;
     private readonly IHypervisor _hypervisor;
-    private readonly StreamStore _store;
     private readonly StreamingOptions _options;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -46,24 +39,19 @@ public sealed class StreamJob
     private readonly JobMailbox _mailbox = new();
     private readonly StreamPace _pace;
     private readonly int _clusterSize;
-    private readonly RateMeter _rate;
+    private readonly JobProgress _progress;
+    private readonly JobRecord _record;
     private readonly StreamMeters _meters;
-    private readonly List<StreamStatus> _entered = [];
 
     private StreamStatus _status;
     private StreamTicket? _ticket;
     private IStreamRun? _run;
     private CancellationTokenSource? _runStop;
-    private long _streamedBefore;
-    private long _durableBefore;
-    private long? _remainingExpected;
     private StreamState? _stalledIn;
     private bool _pauseAsked;
     private bool _cancelAsked;
     private bool _brokeOffAtEnd;
     private bool _domainChanged;
-    private long _recordedAt;
-    private bool _isRecorded = true;
     private TaskCompletionSource _settled = NewSettled();
 
     /// <param name="status">Where it begins: queued, or as a former service left it.</param>
@@ -75,7 +63,6 @@ public sealed class StreamJob
         _status = status;
         _term = term;
         _hypervisor = term.Hypervisor;
-        _store = store;
         _findProfile = findProfile;
         _limits = limits;
         _options = options;
@@ -84,11 +71,10 @@ public sealed class StreamJob
         _publish = publish;
         _clusterSize = clusterSize;
         _pace = new StreamPace(new SectorThrottle(status.Spec.Bandwidth, clusterSize, time));
-        _rate = new RateMeter(time);
+        _progress = new JobProgress(status, time);
+        _record = new JobRecord(store, term, time, logger);
         _meters = new StreamMeters(status.Disk.Host);
         _pauseAsked = status.State == StreamState.Paused;
-        _streamedBefore = status.BytesStreamed;
-        _durableBefore = status.BytesDurable;
     }
 
     /// <summary>In which it is driven.</summary>
@@ -124,17 +110,10 @@ public sealed class StreamJob
     }
 
     /// <summary>Writes its record once more.</summary>
-    public Task RecordAgainAsync() => _mailbox.PostAsync(() => RecordAsync(_status));
+    public Task RecordAgainAsync() => _mailbox.PostAsync(() => _record.WriteAsync(_status));
 
     /// <summary>Returns when its last state is on record, however long the database is away: else the next service would begin anew.</summary>
-    public async Task WaitUntilRecordedAsync(CancellationToken stopping)
-    {
-        while (!_isRecorded)
-        {
-            await Task.Delay(RecordEvery, _time, stopping);
-            await RecordAsync(_status);
-        }
-    }
+    public Task WaitUntilRecordedAsync(CancellationToken stopping) => _record.CatchUpAsync(_status, stopping);
 
     /// <summary>A hint that the domain changed: a job that waits for it looks again at once, one that runs looks whether its disk is still there.</summary>
     public void Wake()
@@ -265,7 +244,7 @@ public sealed class StreamJob
     private async Task<Exception?> RunOnceAsync(CancellationTokenSource stop, CancellationToken stopping)
     {
         using var span = Spans.Begin("stream.run")?.SetTag("streamservice.engine", _status.Engine);
-        _remainingExpected = _status.BytesRemaining;
+        _progress.Begin(_status);
         _stalledIn = null;
         if (_status.NextAttemptAt is not null)
             Publish(_status with { NextAttemptAt = null }, stateChanged: false);
@@ -288,7 +267,7 @@ public sealed class StreamJob
             _brokeOffAtEnd = (_stalledIn ?? _status.State) == StreamState.Finalizing;
             Settle();
             if (stopping.IsCancellationRequested)
-                await RecordAsync(_status);
+                await _record.WriteAsync(_status);
             return unplugged;
         }
         catch (ExportUnavailableException unavailable) when (run is PipelinedRun && _status.Spec.Engine is null)
@@ -374,8 +353,8 @@ public sealed class StreamJob
         if (next == _status)
             return;
         Publish(next, stateChanged: false);
-        if (_time.GetElapsedTime(_recordedAt) >= RecordEvery)
-            await RecordAsync(_status);
+        if (_record.IsDue)
+            await _record.WriteAsync(_status);
     }
 
     private async Task HandleAsync(Exception fault, int attempt, CancellationToken stopping)
@@ -423,7 +402,7 @@ public sealed class StreamJob
             _run?.Change(spec);
             _ticket?.SetPriority(spec.Priority);
             Publish(WithProgress(_status) with { Spec = spec }, stateChanged: false);
-            await RecordAsync(_status);
+            await _record.WriteAsync(_status);
         }
         // Once all is populated there is nothing left that could rest.
         if (change.Paused is not { } paused || _status.State == StreamState.Finalizing || _status.IsFinal)
@@ -443,16 +422,7 @@ public sealed class StreamJob
             return;
         next = Stamp(next);
         // On record first: a state that somebody saw must not be forgotten by a crash.
-        if (_entered.Count == MostUnrecorded)
-            _entered.RemoveAt(0);
-        _entered.Add(next);
-        await RecordAsync(next);
-        // An end that somebody saw least of all: where replicas share the records, another would begin anew.
-        while (next.IsFinal && !_isRecorded && _term.Epoch > 0)
-        {
-            await Task.Delay(RecordEvery, _time, _term.Ending);
-            await RecordAsync(next);
-        }
+        await _record.EnterAsync(next);
         if (!_term.IsHeld)
             return;
         StreamLog.StateEntered(_logger, state, reason ?? error?.Detail);
@@ -478,73 +448,16 @@ public sealed class StreamJob
 
     private StreamStatus Stamp(StreamStatus next) => next with { Generation = _status.Generation + 1, UpdatedAt = _time.GetUtcNow() };
 
-    private StreamStatus WithProgress(StreamStatus status)
-    {
-        if (_run?.RemainingAtStart is { } remaining)
-            ForgetWhatWasLost(remaining);
-        var streamed = _streamedBefore + (_run?.BytesStreamed ?? 0);
-        return status with
-        {
-            BytesStreamed = streamed,
-            BytesDurable = _durableBefore + (_run?.BytesDurable ?? 0),
-            BytesRemaining = _run?.BytesRemaining ?? status.BytesRemaining,
-            BootReadyAt = status.BootReadyAt ?? _run?.BootReadyAt,
-            BytesPerSecond = _run is null ? 0 : _rate.Observe(streamed),
-            GuestLatencyMs = _run?.GuestLatencyMs,
-            HotRemaining = _run is null ? status.HotRemaining : _run.HotRemaining ?? status.HotRemaining,
-            Budgets = Shares(status.Budgets),
-            Reason = status.State == StreamState.Running ? _run?.Yielding : status.Reason,
-        };
-    }
-
-    /// <summary>The budgets it is under; the same list as before where nothing about them changed, so that the status counts as the same.</summary>
-    private IReadOnlyList<BudgetShare> Shares(IReadOnlyList<BudgetShare> before)
-    {
-        var shares = _run is null ? [] : _pace.Budgets?.Shares() ?? [];
-        return shares.SequenceEqual(before) ? before : shares;
-    }
+    private StreamStatus WithProgress(StreamStatus status) =>
+        _progress.AddTo(status, _run, _run is null ? [] : _pace.Budgets?.Shares() ?? []);
 
     /// <summary>Adds a finished run's figures to the job's.</summary>
     private void Settle()
     {
         var final = WithProgress(_status);
-        (_streamedBefore, _durableBefore) = (final.BytesStreamed, final.BytesDurable);
+        _progress.Settle(final);
         _run = null;
         Show(final);
-    }
-
-    /// <summary>
-    /// Where more is left than the last run left, the image has forgotten it: QEMU was killed before a flush. What no flush
-    /// had saved is then not streamed any more.
-    /// </summary>
-    private void ForgetWhatWasLost(long remaining)
-    {
-        if (_remainingExpected is { } expected && remaining > expected)
-            _streamedBefore = Math.Max(_durableBefore, _streamedBefore - (remaining - expected));
-        _remainingExpected = null;
-    }
-
-    private async Task RecordAsync(StreamStatus status)
-    {
-        _recordedAt = _time.GetTimestamp();
-        try
-        {
-            await _store.UpdateAsync([.. _entered], status, _term.Epoch, CancellationToken.None);
-            _entered.Clear();
-            _isRecorded = true;
-        }
-        catch (LeaseLostException lost)
-        {
-            StreamLog.RecordFailed(_logger, lost.Message);
-            _term.Lose();
-        }
-        catch (Exception exception)
-        {
-            // The image itself holds the progress: a database that is away must not stop a stream.
-            StreamLog.RecordFailed(_logger, exception.GetBaseException().Message);
-            StreamMeters.RecordFailed();
-            _isRecorded = false;
-        }
     }
 
     private async Task<StreamStatus> AskAsync(Func<Task> request, bool? settle, CancellationToken cancellationToken)

@@ -61,7 +61,7 @@ internal sealed class HubClient : IAsyncDisposable
     public async Task<IReadOnlyList<JsonElement>> SubscribeAsync(object subscription) =>
         [.. (await _connection.InvokeAsync<JsonElement>("Subscribe", subscription)).EnumerateArray()];
 
-    /// <summary>Unsubscribes. What was sent before has arrived when it returns: a connection keeps its order.</summary>
+    /// <summary>Subscribes to migrations; returns the snapshots.</summary>
     public async Task<IReadOnlyList<JsonElement>> SubscribeMigrationsAsync(object subscription) =>
         [.. (await _connection.InvokeAsync<JsonElement>("SubscribeMigrations", subscription)).EnumerateArray()];
 
@@ -69,6 +69,7 @@ internal sealed class HubClient : IAsyncDisposable
     public async Task<IReadOnlyList<JsonElement>> WatchAsync(params string[] streams) =>
         [.. (await _connection.InvokeAsync<JsonElement>("Watch", streams)).EnumerateArray()];
 
+    /// <summary>Unsubscribes. What was sent before has arrived when it returns: a connection keeps its order.</summary>
     public Task UnsubscribeAsync() => _connection.InvokeAsync("Unsubscribe");
 
     /// <summary>State changes as they come, up to and with the first of that state.</summary>

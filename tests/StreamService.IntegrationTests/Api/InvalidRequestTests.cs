@@ -115,7 +115,7 @@ public sealed class InvalidRequestTests(SharedService shared)
     [InlineData("/domains?state=1", "state")]
     [InlineData("/domains?state=99", "state")]
     [InlineData("/domains?state=running,paused", "state")]
-    [InlineData("/domains?limit=-1&state=x&cursor=%25", "limit", "state")]
+    [InlineData("/domains?limit=-1&state=x&cursor=%25", "cursor", "limit", "state")]
     [InlineData("/domains?cursor=%25%25", "cursor")]
     [InlineData("/domains?cursor=AAAA", "cursor")]
     [InlineData("/streams?limit=0", "limit")]

@@ -43,6 +43,14 @@ public sealed class StreamctlTests(SharedService shared)
         var listed = (await Streamctl.SucceedAsync(service, "streams", "--state", "completed", "--domain", domain.Id.ToString(), "-o", "json")).Json;
         Assert.Equal(begun.GetProperty("streamId").GetString(), Assert.Single(listed.EnumerateArray()).GetProperty("streamId").GetString());
         Assert.Contains(domain.Name, (await Streamctl.SucceedAsync(service, "streams", "--domain", domain.Name)).Output, StringComparison.Ordinal);
+        foreach (var (words, count) in new[] { (new[] { domain.Name.ToUpperInvariant(), "LOCAL" }, 1), ([domain.Name, "elsewhere"], 0) })
+            Assert.Equal(count, (await Streamctl.SucceedAsync(service, ["streams", .. words, "--latest", "--sort", "rate", "--direction", "asc", "-o", "json"])).Json.GetArrayLength());
+        var summary = (await Streamctl.SucceedAsync(service, "summary", domain.Name, "--host", "local", "-o", "json")).Json;
+        Assert.Equal((1, 1, 0), (summary.GetProperty("streams").GetInt32(), summary.GetProperty("states").GetProperty("completed").GetInt32(), summary.GetProperty("attention").GetInt32()));
+        Assert.Equal(["HOST", "local", "all"], (await Streamctl.SucceedAsync(service, "summary", domain.Name)).Lines.Select(line => line.Split(' ')[0]));
+        var events = (await Streamctl.SucceedAsync(service, "events", begun.GetProperty("streamId").GetString()!, "-o", "json")).Json.EnumerateArray().Select(happened => happened.GetProperty("state").GetString()).ToList();
+        Assert.Equal(["queued", "running", "paused"], events.Take(3));
+        Assert.Equal("completed", events[^1]);
         var map = await Streamctl.SucceedAsync(service, "map", domain.Name, "vda", "--width", "16", "--rows", "2");
         Assert.Equal(["|████████████████|", "|████████████████|"], map.Lines.Take(2));
     }

@@ -79,6 +79,21 @@ public sealed class StreamServiceClientTests
     }
 
     [Fact]
+    public async Task A_list_of_streams_is_asked_for_with_all_that_it_is_about()
+    {
+        var (client, asked) = Answering("""{"items": [], "nextCursor": null}""");
+        var domain = Guid.NewGuid();
+        await client.ListStreamsAsync(cancellationToken: Token).ToListAsync(Token);
+        await client.ListStreamsAsync(
+            new StreamFilter { States = [StreamState.Waiting, StreamState.Failed], Host = "h 1", Domain = domain.ToString(), Search = "web vda", LatestOnly = true },
+            StreamSort.Remaining, SortDirection.Asc, cancellationToken: Token).ToListAsync(Token);
+        await client.ListStreamsAsync(new StreamFilter { Domain = domain.ToString() }, cancellationToken: Token).ToListAsync(Token);
+        Assert.Equal(
+            ["?limit=100", $"?state=waiting&state=failed&host=h%201&q={domain}%20web%20vda&latest=true&sort=remaining&direction=asc&limit=100", $"?q={domain}&limit=100"],
+            asked.Select(request => new Uri(request.Address).Query));
+    }
+
+    [Fact]
     public async Task A_request_says_what_was_set_and_nothing_else()
     {
         var (client, asked) = Answering("{}", credential: "ssk_secret");

@@ -124,6 +124,25 @@ public abstract class StreamStoreContract
         Assert.True(known.Distinct().Count() > 2);
     }
 
+    [Fact]
+    public async Task Row_that_cannot_be_read_ends_no_page_before_its_time()
+    {
+        var streams = Enumerable.Range(0, 8).Select(i => New(Time.AddSeconds(-i))).ToList();
+        foreach (var stream in streams)
+            await Store.AddAsync(stream, null, epoch: 0, Token);
+        foreach (var i in new[] { 1, 2, 3, 6 })
+        {
+            await using var context = await Contexts.CreateDbContextAsync(Token);
+            await context.Database.ExecuteSqlAsync($"""UPDATE "Streams" SET "Policy" = 'generous' WHERE "StreamId" = {streams[i].StreamId}""", Token);
+        }
+
+        var first = await Store.ListAsync(new(), StreamOrdering.Newest, after: null, limit: 3, Token);
+        var second = await Store.ListAsync(new(), StreamOrdering.Newest, first[^1].Position, limit: 3, Token);
+
+        Assert.Equal([streams[0].StreamId, streams[4].StreamId, streams[5].StreamId], first.Select(listed => listed.Status.StreamId));
+        Assert.Equal([streams[7].StreamId], second.Select(listed => listed.Status.StreamId));
+    }
+
     private static IComparable? Key(StreamStatus status, StreamSort sort) => sort switch
     {
         StreamSort.Created => status.CreatedAt,

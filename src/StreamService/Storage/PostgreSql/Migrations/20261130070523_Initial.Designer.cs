@@ -670,7 +670,7 @@ namespace StreamService.Storage.PostgreSql.Migrations
 
                     b.HasIndex("UpdatedAt", "StreamId");
 
-                    b.HasIndex("Host", "Domain", "Target", "CreatedAt");
+                    b.HasIndex("Domain", "Target", "CreatedAt");
 
                     b.ToTable("Streams", (string)null);
                 });

@@ -357,6 +357,11 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 columns: new[] { "CreatedAt", "StreamId" });
 
             migrationBuilder.CreateIndex(
+                name: "IX_Streams_Domain_Target_CreatedAt",
+                table: "Streams",
+                columns: new[] { "Domain", "Target", "CreatedAt" });
+
+            migrationBuilder.CreateIndex(
                 name: "IX_Streams_DomainName_StreamId",
                 table: "Streams",
                 columns: new[] { "DomainName", "StreamId" });
@@ -365,11 +370,6 @@ namespace StreamService.Storage.PostgreSql.Migrations
                 name: "IX_Streams_FinishedAt",
                 table: "Streams",
                 column: "FinishedAt");
-
-            migrationBuilder.CreateIndex(
-                name: "IX_Streams_Host_Domain_Target_CreatedAt",
-                table: "Streams",
-                columns: new[] { "Host", "Domain", "Target", "CreatedAt" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_Streams_Host_StreamId",

@@ -661,7 +661,7 @@ namespace StreamService.Storage.Sqlite.Migrations
 
                     b.HasIndex("UpdatedAt", "StreamId");
 
-                    b.HasIndex("Host", "Domain", "Target", "CreatedAt");
+                    b.HasIndex("Domain", "Target", "CreatedAt");
 
                     b.ToTable("Streams", (string)null);
                 });

@@ -12,6 +12,10 @@ namespace StreamService.Storage.Sqlite.Migrations
         protected override void Up(MigrationBuilder migrationBuilder)
         {
             migrationBuilder.DropIndex(
+                name: "IX_Streams_Host_Domain_Target_CreatedAt",
+                table: "Streams");
+
+            migrationBuilder.DropIndex(
                 name: "IX_Streams_State",
                 table: "Streams");
 
@@ -126,6 +130,11 @@ namespace StreamService.Storage.Sqlite.Migrations
                 });
 
             migrationBuilder.CreateIndex(
+                name: "IX_Streams_Domain_Target_CreatedAt",
+                table: "Streams",
+                columns: new[] { "Domain", "Target", "CreatedAt" });
+
+            migrationBuilder.CreateIndex(
                 name: "IX_Streams_DomainName_StreamId",
                 table: "Streams",
                 columns: new[] { "DomainName", "StreamId" });
@@ -177,6 +186,10 @@ namespace StreamService.Storage.Sqlite.Migrations
                 name: "WebhookCursors");
 
             migrationBuilder.DropIndex(
+                name: "IX_Streams_Domain_Target_CreatedAt",
+                table: "Streams");
+
+            migrationBuilder.DropIndex(
                 name: "IX_Streams_DomainName_StreamId",
                 table: "Streams");
 
@@ -219,6 +232,11 @@ namespace StreamService.Storage.Sqlite.Migrations
             migrationBuilder.DropColumn(
                 name: "Epoch",
                 table: "Migrations");
+
+            migrationBuilder.CreateIndex(
+                name: "IX_Streams_Host_Domain_Target_CreatedAt",
+                table: "Streams",
+                columns: new[] { "Host", "Domain", "Target", "CreatedAt" });
 
             migrationBuilder.CreateIndex(
                 name: "IX_Streams_State",
