@@ -7,9 +7,8 @@ namespace StreamService.IntegrationTests.Migrations;
 /// One fault at every step boundary in turn: as soon as the service's log tells that a step begins. Whatever it is, in the end
 /// exactly one host has the domain, whole and running, and the migration's own story tells which.
 /// </summary>
-[Collection(MigratingHosts.Name)]
 [Trait("Category", "Slow")]
-public sealed class MigrationFaultTests(SharedTwoHosts shared)
+public sealed class MigrationFaultTests(SharedTwoHosts shared) : IClassFixture<SharedTwoHosts>
 {
     private static readonly string[] Steps = ["Snapshot", "Export", "PrepareDestination", "Migrate", "Stream", "Verify", "Release"];
 

@@ -5,7 +5,7 @@ using StreamService.IntegrationTests.Harness;
 
 namespace StreamService.IntegrationTests.Migrations;
 
-/// <summary>All tests that migrate use one pair of hosts, one after the other: some of them cut its link.</summary>
+/// <summary>Most tests that migrate use one pair of hosts, one after the other: some of them cut its link.</summary>
 [CollectionDefinition(Name)]
 public sealed class MigratingHosts : ICollectionFixture<SharedTwoHosts>
 {
