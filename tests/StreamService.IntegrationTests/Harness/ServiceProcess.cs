@@ -140,9 +140,10 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private void Launch()
     {
         Directory.CreateDirectory(MonitorFolder);
-        var assembly = typeof(Program).Assembly.Location;
-        // Where appsettings.json and the dashboard's wwwroot are.
-        var folder = Path.Combine(Repository.Root, "src", "StreamService");
+        // Where the program, appsettings.json and the dashboard's wwwroot are: published, or as they are built and written.
+        var published = Environment.GetEnvironmentVariable("STREAMSERVICE_TEST_SERVICE");
+        var assembly = published is null ? typeof(Program).Assembly.Location : Path.Combine(published, "StreamService.dll");
+        var folder = published ?? Path.Combine(Repository.Root, "src", "StreamService");
         // Entering a host leaves the working directory behind.
         var (program, arguments) = _hosts?.Enter(_host, "env", $"--chdir={folder}", "dotnet", assembly) ?? ("dotnet", [assembly]);
         var start = new ProcessStartInfo(program, arguments)
