@@ -15,6 +15,8 @@ internal static class LibvirtErrors
     public static Exception? Translate(Exception error, string host, Guid? domain) => error switch
     {
         LibvirtException { IsConnectionFailure: true } or LibvirtException { IsCallTimeout: true } => new HostUnreachableException(host, error.Message, error),
+        // A call that was waiting for its turn when the connection was given up.
+        ObjectDisposedException closed when closed.ObjectName.StartsWith(typeof(LibvirtConnection).Namespace!, StringComparison.Ordinal) => new HostUnreachableException(host, "The connection was closed.", error),
         LibvirtException { Code: LibvirtErrorCode.NoDomain } when domain is { } id => new DomainNotFoundException(id.ToString()),
         LibvirtException when domain is { } id && EndOfQemu.Any(words => error.Message.Contains(words, StringComparison.Ordinal)) => new DomainNotRunningException(id.ToString()),
         LibvirtException refused => new HypervisorException(refused.Code.ToString(), refused.Message, refused),

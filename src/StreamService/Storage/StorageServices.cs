@@ -31,11 +31,12 @@ internal static class StorageServices
 
     private static void AddPostgreSql(this IServiceCollection services, string connectionString)
     {
-        services.AddSingleton(_ => NpgsqlDataSource.Create(connectionString));
+        // Nothing is set in a session, or locked by it, that a reset before its next use would have to undo: it would be every other statement.
+        services.AddSingleton(_ => NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(connectionString) { NoResetOnClose = true }));
         services.AddPooledDbContextFactory<PostgreSqlStreamDbContext>((provider, options) =>
             options.UseNpgsql(provider.GetRequiredService<NpgsqlDataSource>(), server => server.ExecutionStrategy(dependencies => new BriefRetries(dependencies))));
         services.AddSingleton<IDbContextFactory<StreamDbContext>, Contexts<PostgreSqlStreamDbContext>>();
-        services.AddSingleton<StreamDatabase, PostgreSqlDatabase>();
+        services.AddSingleton<StreamDatabase>(provider => ActivatorUtilities.CreateInstance<PostgreSqlDatabase>(provider, connectionString));
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<PostgreSqlSignals>(provider, connectionString));
         services.AddSingleton<DatabaseSignals>(provider => provider.GetRequiredService<PostgreSqlSignals>());
         services.AddHostedService(provider => provider.GetRequiredService<PostgreSqlSignals>());

@@ -27,7 +27,7 @@ internal sealed class JobRecord(StreamStore store, HostTerm term, TimeProvider t
             _entered.RemoveAt(0);
         _entered.Add(entered);
         await WriteAsync(entered);
-        // An end that somebody saw least of all: where replicas share the records, another would begin anew.
+        // Where replicas share the records, an end that is not among them would have another one begin anew.
         if (entered.IsFinal && term.Epoch > 0)
             await CatchUpAsync(entered, term.Ending);
     }

@@ -35,5 +35,5 @@ public sealed class PostgreSqlDatabaseTests
     }
 
     private static PostgreSqlDatabase Database(string connection, PostgreSqlContexts contexts) => new(
-        contexts, new PostgreSqlSignals(connection, contexts, TimeProvider.System, NullLogger<PostgreSqlSignals>.Instance), TimeProvider.System, NullLogger<StreamDatabase>.Instance);
+        connection, contexts, new PostgreSqlSignals(connection, contexts, TimeProvider.System, NullLogger<PostgreSqlSignals>.Instance), TimeProvider.System, NullLogger<StreamDatabase>.Instance);
 }

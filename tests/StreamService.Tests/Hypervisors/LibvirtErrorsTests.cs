@@ -16,6 +16,9 @@ public sealed class LibvirtErrorsTests
         { new LibvirtException(LibvirtErrorCode.SystemError, "Unable to read from monitor: Connection reset by peer"), typeof(DomainNotRunningException) },
         { new LibvirtException(LibvirtErrorCode.OperationInvalid, "block copy still active"), typeof(HypervisorException) },
         { new QmpCommandException("nbd-server-start", "GenericError", "NBD server already running"), typeof(HypervisorException) },
+        { new ObjectDisposedException(typeof(LibvirtConnection).FullName), typeof(HostUnreachableException) },
+        { new ObjectDisposedException(typeof(DomainHandle).FullName), typeof(HostUnreachableException) },
+        { new ObjectDisposedException(typeof(CancellationTokenSource).FullName), null },
         { new InvalidOperationException("a bug"), null },
     };
 

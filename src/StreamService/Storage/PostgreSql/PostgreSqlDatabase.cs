@@ -7,7 +7,8 @@ using Npgsql;
 namespace StreamService.Storage.PostgreSql;
 
 /// <summary>A server, which replicas of perhaps two versions share, and which may be away for a while.</summary>
-public sealed class PostgreSqlDatabase(IDbContextFactory<StreamDbContext> contexts, PostgreSqlSignals signals, TimeProvider time, ILogger<StreamDatabase> logger)
+/// <param name="connectionString">Of the database; it is written nowhere.</param>
+public sealed class PostgreSqlDatabase(string connectionString, IDbContextFactory<StreamDbContext> contexts, PostgreSqlSignals signals, TimeProvider time, ILogger<StreamDatabase> logger)
     : StreamDatabase(contexts)
 {
     /// <summary>Whoever migrates has it: "streamsv", as a number.</summary>
@@ -79,18 +80,18 @@ public sealed class PostgreSqlDatabase(IDbContextFactory<StreamDbContext> contex
         await MakeDatabaseAsync(context, cancellationToken);
         if (!(await context.Database.GetPendingMigrationsAsync(cancellationToken)).Any())
             return;
+        // In a session of its own, which ends with it: those of the pool are handed on as they are.
+        await using var session = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, CommandTimeout = (int)MigrationTime.TotalSeconds }.ToString());
+        await session.OpenAsync(cancellationToken);
+        await using var wait = new NpgsqlCommand("SELECT pg_advisory_lock($1)", session) { Parameters = { new() { Value = MigrationLock } } };
+        await wait.ExecuteNonQueryAsync(cancellationToken);
         context.Database.SetCommandTimeout(MigrationTime);
-        await context.Database.OpenConnectionAsync(cancellationToken);
         try
         {
-            // Of the session, so that it goes with the connection.
-            await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_lock({MigrationLock})", cancellationToken);
             await MigrateAsync(context, cancellationToken);
-            await context.Database.ExecuteSqlAsync($"SELECT pg_advisory_unlock({MigrationLock})", cancellationToken);
         }
         finally
         {
-            await context.Database.CloseConnectionAsync();
             context.Database.SetCommandTimeout(null as int?);
         }
     }
