@@ -103,9 +103,10 @@ internal sealed class FakeQmpConnection : IDisposable
     }
 
     /// <summary>Receives a command and answers it.</summary>
+    /// <exception cref="IOException">The client closed instead.</exception>
     public async Task AnswerAsync(string result)
     {
-        var (_, id, _) = (await ReceiveAsync())!.Value;
+        var (_, id, _) = await ReceiveAsync() ?? throw new IOException("The client left.");
         await SendLineAsync($$"""{"return": {{result}}, "id": {{id}}}""");
     }
 
