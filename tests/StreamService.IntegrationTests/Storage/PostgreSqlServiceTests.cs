@@ -128,7 +128,7 @@ public sealed class PostgreSqlServiceTests(SharedPostgres postgres)
             door.Start();
             starting = ServiceProcess.StartAsync(PostgresServer.Settings(database));
             // More often than within one attempt.
-            for (var knocks = 0; knocks < 12; knocks++)
+            for (var knocks = 0; knocks < 30; knocks++)
                 (await door.AcceptSocketAsync(TestContext.Current.CancellationToken)).Dispose();
         }
         await server.StartAgainAsync();
