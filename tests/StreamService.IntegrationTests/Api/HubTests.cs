@@ -5,6 +5,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Api;
 
 /// <summary>Watching over SignalR: a snapshot first, every state at once, progress at most four times a second.</summary>
+[Trait("Category", "Slow")]
 public sealed class HubTests(SharedService shared)
 {
     private const long MiB = 1 << 20;

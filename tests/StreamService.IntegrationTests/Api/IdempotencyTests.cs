@@ -6,6 +6,7 @@ using Problem = StreamService.IntegrationTests.Harness.Problem;
 namespace StreamService.IntegrationTests.Api;
 
 /// <summary>One request sent twice, or by ten callers at the same moment.</summary>
+[Trait("Category", "Slow")]
 public sealed class IdempotencyTests(SharedService shared)
 {
     private static readonly object Slow = new { mode = "full", bandwidth = 1 << 20 };

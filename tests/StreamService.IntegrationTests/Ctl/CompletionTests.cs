@@ -3,6 +3,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Ctl;
 
 /// <summary>What real shells offer at the tab key.</summary>
+[Trait("Category", "Slow")]
 public sealed class CompletionTests(SharedService shared)
 {
     [Fact]

@@ -4,6 +4,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Ctl;
 
 /// <summary>streamctl against the real service and real domains: what it prints, and what it ends with.</summary>
+[Trait("Category", "Slow")]
 public sealed class StreamctlTests(SharedService shared)
 {
     private const long MiB = 1 << 20;

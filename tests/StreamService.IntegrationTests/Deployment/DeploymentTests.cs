@@ -7,6 +7,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Deployment;
 
 /// <summary>POST /domains and DELETE /domains/{id} on real libvirt: what is made, and what is left when it is removed.</summary>
+[Trait("Category", "Slow")]
 public sealed class DeploymentTests
 {
     [Theory]
@@ -47,7 +48,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Image_may_have_a_backing_image_in_the_repository_and_the_disk_may_be_larger()
     {
         await using var site = await DeploymentSite.StartAsync();
@@ -69,7 +69,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Image_of_an_NBD_server_is_deployed()
     {
         NbdkitServer? server = null;
@@ -90,7 +89,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Image_of_a_web_server_is_deployed()
     {
         ImageWebServer? server = null;
@@ -107,7 +105,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task One_export_of_an_NBD_server_can_be_a_repository_by_itself()
     {
         NbdkitServer? server = null;
@@ -128,7 +125,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Overlay_stays_unless_the_caller_says_otherwise()
     {
         await using var site = await DeploymentSite.StartAsync();
@@ -143,7 +139,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Image_tells_who_uses_it_and_whether_somebody_changed_it_since()
     {
         await using var site = await DeploymentSite.StartAsync();
@@ -161,7 +156,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Domain_that_somebody_else_removed_can_still_be_deleted()
     {
         await using var site = await DeploymentSite.StartAsync();
@@ -177,7 +171,6 @@ public sealed class DeploymentTests
     }
 
     [Fact]
-    [Trait("Category", "Slow")]
     public async Task Same_idempotency_key_deploys_once()
     {
         await using var site = await DeploymentSite.StartAsync();

@@ -10,6 +10,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Security;
 
 /// <summary>The real service, guarded, with real domains.</summary>
+[Trait("Category", "Slow")]
 public sealed class GuardedServiceTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

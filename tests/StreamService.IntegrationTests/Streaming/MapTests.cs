@@ -5,6 +5,7 @@ using StreamService.IntegrationTests.Harness;
 namespace StreamService.IntegrationTests.Streaming;
 
 /// <summary>What the map in buckets tells of a disk while it is streamed, and the status of what is on its way.</summary>
+[Trait("Category", "Slow")]
 public sealed class MapTests(SharedService shared)
 {
     private const long MiB = 1 << 20;
