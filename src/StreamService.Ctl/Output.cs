@@ -65,14 +65,18 @@ internal sealed class Output
     }
 
     /// <summary>A list: an array, or a table; in a sentence where it is empty.</summary>
-    public void WriteTable<T>(IReadOnlyCollection<T> items, string none, string[] headers, Func<T, IRenderable[]> cells)
+    public void WriteTable<T>(IReadOnlyCollection<T> items, string none, string[] headers, Func<T, IRenderable[]> cells) =>
+        WriteTable(items, items, none, headers, cells);
+
+    /// <summary>An answer as a document, or what is in it as a table; in a sentence where that is empty.</summary>
+    public void WriteTable<T, TRow>(T value, IReadOnlyCollection<TRow> rows, string none, string[] headers, Func<TRow, IRenderable[]> cells)
     {
         if (Json)
         {
-            Write(items, _ => Cell(""));
+            Write(value, _ => Cell(""));
             return;
         }
-        if (items.Count == 0)
+        if (rows.Count == 0)
         {
             Console.WriteLine(none);
             return;
@@ -80,8 +84,8 @@ internal sealed class Output
         var table = new Table().Border(Terminal ? TableBorder.Simple : TableBorder.None);
         foreach (var header in headers)
             table.AddColumn(new TableColumn(Cell(header)) { NoWrap = !Terminal });
-        foreach (var item in items)
-            table.AddRow(cells(item));
+        foreach (var row in rows)
+            table.AddRow(cells(row));
         Console.Write(table);
     }
 

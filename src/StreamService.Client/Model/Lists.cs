@@ -54,17 +54,14 @@ public enum SortDirection
     Desc,
 }
 
-/// <summary>What streams add up to.</summary>
-public sealed record StreamSummary : ApiRecord
+/// <summary>What some streams add up to.</summary>
+public abstract record StreamTotals : ApiRecord
 {
     /// <summary>How many there are.</summary>
     public int Streams { get; init; }
 
     /// <summary>How many of them are in each state.</summary>
     public StateCounts States { get; init; } = new();
-
-    /// <summary>How many wait for something, or failed with nothing done about their disk since.</summary>
-    public int Attention { get; init; }
 
     /// <summary>What those that are not over have still to bring in, as far as it is known.</summary>
     public long BytesRemaining { get; init; }
@@ -74,31 +71,23 @@ public sealed record StreamSummary : ApiRecord
 
     /// <summary>Seconds until all of that is in, at the present rate; null where nothing moves or nothing is left.</summary>
     public double? EtaSeconds { get; init; }
+}
+
+/// <summary>What all streams that were asked for add up to.</summary>
+public sealed record StreamSummary : StreamTotals
+{
+    /// <summary>How many wait for something, or failed with nothing done about their disk since.</summary>
+    public int Attention { get; init; }
 
     /// <summary>The same of each host that has any, by name.</summary>
     public IReadOnlyList<HostSummary> Hosts { get; init; } = [];
 }
 
 /// <summary>What the streams of one host add up to.</summary>
-public sealed record HostSummary : ApiRecord
+public sealed record HostSummary : StreamTotals
 {
     /// <summary>The host's configured name.</summary>
     public string Host { get; init; } = "";
-
-    /// <inheritdoc cref="StreamSummary.Streams"/>
-    public int Streams { get; init; }
-
-    /// <inheritdoc cref="StreamSummary.States"/>
-    public StateCounts States { get; init; } = new();
-
-    /// <inheritdoc cref="StreamSummary.BytesRemaining"/>
-    public long BytesRemaining { get; init; }
-
-    /// <inheritdoc cref="StreamSummary.BytesPerSecond"/>
-    public long BytesPerSecond { get; init; }
-
-    /// <inheritdoc cref="StreamSummary.EtaSeconds"/>
-    public double? EtaSeconds { get; init; }
 }
 
 /// <summary>How many streams are in each state.</summary>

@@ -59,39 +59,26 @@ internal static class ListCommands
         return new Command("summary", "Tells what streams add up to, on each host and together.") { words, host }.Runs(async session =>
         {
             var summary = await session.Service.GetSummaryAsync(session.Get(host), Search(session, words), session.Token);
-            if (session.Output.Json)
-            {
-                session.Output.Write(summary, _ => Output.Cell(""));
-                return;
-            }
-            var all = new HostSummary
-            {
-                Host = "all",
-                Streams = summary.Streams,
-                States = summary.States,
-                BytesRemaining = summary.BytesRemaining,
-                BytesPerSecond = summary.BytesPerSecond,
-                EtaSeconds = summary.EtaSeconds,
-            };
-            session.Output.WriteTable(
-                [.. summary.Hosts, all],
+            session.Output.WriteTable<StreamSummary, (string Host, StreamTotals Of)>(
+                summary,
+                [.. summary.Hosts.Select(host => (host.Host, (StreamTotals)host)), ("all", summary)],
                 "",
                 ["HOST", "RUNNING", "QUEUED", "PAUSED", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "LEFT", "RATE", "TIME LEFT"],
                 row =>
                 [
                     Output.Cell(row.Host),
-                    Count(row.States.Running + row.States.Finalizing),
-                    Count(row.States.Queued),
-                    Count(row.States.Paused),
-                    Count(row.States.Waiting),
-                    Count(row.States.Completed),
-                    Count(row.States.Failed),
-                    Count(row.States.Cancelled),
-                    Output.Cell(ByteSize.Format(row.BytesRemaining)),
-                    Output.Cell(ByteSize.FormatRate(row.BytesPerSecond)),
-                    Output.Cell(row.EtaSeconds is { } eta ? Words.Duration(eta) : "-"),
+                    Count(row.Of.States.Running + row.Of.States.Finalizing),
+                    Count(row.Of.States.Queued),
+                    Count(row.Of.States.Paused),
+                    Count(row.Of.States.Waiting),
+                    Count(row.Of.States.Completed),
+                    Count(row.Of.States.Failed),
+                    Count(row.Of.States.Cancelled),
+                    Output.Cell(ByteSize.Format(row.Of.BytesRemaining)),
+                    Output.Cell(ByteSize.FormatRate(row.Of.BytesPerSecond)),
+                    Output.Cell(row.Of.EtaSeconds is { } eta ? Words.Duration(eta) : "-"),
                 ]);
-            if (summary.Attention > 0)
+            if (!session.Output.Json && summary.Attention > 0)
                 session.Output.Console.WriteLine($"{summary.Attention} need attention: streamctl streams --latest --state waiting failed");
         });
 
@@ -113,13 +100,8 @@ internal static class ListCommands
         return new Command("domains", "Lists the domains of all hosts, with their disks.") { host, state }.Runs(async session =>
         {
             var domains = await session.Service.ListDomainsAsync(new DomainFilter { Host = session.Get(host), State = session.Get(state) }, cancellationToken: session.Token).ToListAsync(session.Token);
-            if (session.Output.Json)
-            {
-                session.Output.Write(domains, _ => Output.Cell(""));
-                return;
-            }
             var rows = domains.SelectMany(domain => domain.Disks.Count == 0 ? [(Domain: domain, Disk: (Disk?)null)] : domain.Disks.Select(disk => (Domain: domain, Disk: (Disk?)disk))).ToList();
-            session.Output.WriteTable(rows, "There are no such domains.", ["DOMAIN", "HOST", "STATE", "DISK", "FORMAT", "SIZE", "BACKING", "STREAMABLE"], row =>
+            session.Output.WriteTable(domains, rows, "There are no such domains.", ["DOMAIN", "HOST", "STATE", "DISK", "FORMAT", "SIZE", "BACKING", "STREAMABLE"], row =>
             [
                 Output.Cell(row.Domain.Name),
                 Output.Cell(row.Domain.Host),

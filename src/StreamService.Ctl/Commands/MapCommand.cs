@@ -34,16 +34,13 @@ internal static class MapCommand
                 return;
             }
             var all = await target.GetMapAsync(cancellationToken: session.Token);
-            if (session.Output.Json)
-                session.Output.Write(all, _ => Output.Cell(""));
-            else
-                session.Output.WriteTable([.. all.Extents ?? []], "The disk is empty.", ["OFFSET", "LENGTH", "STATE", "DEPTH"], extent =>
-                [
-                    Output.Cell(extent.Offset.ToString(System.Globalization.CultureInfo.InvariantCulture)),
-                    Output.Cell(ByteSize.Format(extent.Length)),
-                    Words.Of(extent.State),
-                    Output.Cell(extent.Depth.ToString(System.Globalization.CultureInfo.InvariantCulture)),
-                ]);
+            session.Output.WriteTable(all, [.. all.Extents ?? []], "The disk is empty.", ["OFFSET", "LENGTH", "STATE", "DEPTH"], (Extent extent) =>
+            [
+                Output.Cell(extent.Offset.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                Output.Cell(ByteSize.Format(extent.Length)),
+                Words.Of(extent.State),
+                Output.Cell(extent.Depth.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+            ]);
         });
     }
 

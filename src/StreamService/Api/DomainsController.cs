@@ -17,6 +17,9 @@ namespace StreamService.Api;
 [Route("domains")]
 public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamManager manager, Deployer deployer, DeploymentStore deployments, MigrationManager migrations, Peers peers) : ControllerBase
 {
+    /// <summary>Host, name and id.</summary>
+    private const int CursorParts = 3;
+
     /// <summary>The domains of all hosts that can be reached, by host and name.</summary>
     /// <param name="host">Only this host's. If it cannot be reached, the call fails.</param>
     /// <param name="state">Only domains in this state.</param>
@@ -28,9 +31,9 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<DomainView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, [Cursor(3)] string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<Page<DomainView>> ListAsync(string? host, DomainState? state, [Range(1, 1000)] int limit = 100, [Cursor(CursorParts)] string? cursor = null, CancellationToken cancellationToken = default)
     {
-        var after = Cursor.Read(cursor, parts: 3);
+        var after = Cursor.Read(cursor, CursorParts);
         var others = host is null ? await peers.AskAllAsync<Page<DomainView>>(HttpContext) : [];
         var page = (await hosts.ListDomainsAsync(host, cancellationToken))
             .Where(domain => state is null || domain.State == state)
@@ -117,7 +120,7 @@ public sealed class DomainsController(VisibleHosts hosts, Caller caller, StreamM
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, [Cursor(3)] string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<Page<StreamStatusView>> ListStreamsAsync(string id, [Range(1, 1000)] int limit = 100, [Cursor(StreamPages.CursorParts)] string? cursor = null, CancellationToken cancellationToken = default)
     {
         var (_, domain) = await hosts.FindDomainAsync(id, cancellationToken);
         return await StreamPages.ReadAsync(manager, caller, new StreamFilter(Host: domain.Host, Domain: domain.Id), StreamOrdering.Newest, limit, cursor, cancellationToken);

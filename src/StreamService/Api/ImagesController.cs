@@ -13,6 +13,9 @@ namespace StreamService.Api;
 [Route("images")]
 public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deployments, VisibleHosts hosts, Peers peers) : ControllerBase
 {
+    /// <summary>Repository and name.</summary>
+    private const int CursorParts = 2;
+
     /// <summary>The images of all repositories that can be reached, by repository and name; also those that cannot be used, with the reason.</summary>
     /// <param name="repository">Only this one's.</param>
     /// <param name="limit">At most so many, 1 to 1000.</param>
@@ -22,9 +25,9 @@ public sealed class ImagesController(ImageCatalog catalog, DeploymentStore deplo
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<ImagePage>(StatusCodes.Status200OK, "application/json")]
-    public async Task<ImagePage> ListAsync(string? repository, [Range(1, 1000)] int limit = 100, [Cursor(2)] string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<ImagePage> ListAsync(string? repository, [Range(1, 1000)] int limit = 100, [Cursor(CursorParts)] string? cursor = null, CancellationToken cancellationToken = default)
     {
-        var after = Cursor.Read(cursor, parts: 2);
+        var after = Cursor.Read(cursor, CursorParts);
         var listings = await catalog.ListNamesAsync(repository, cancellationToken);
         var page = listings
             .SelectMany(listing => listing.Names)

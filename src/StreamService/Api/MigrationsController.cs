@@ -50,7 +50,7 @@ public sealed class MigrationsController(VisibleHosts hosts, Caller caller, Migr
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status409Conflict, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status503ServiceUnavailable, "application/problem+json")]
     [ProducesResponseType<Page<MigrationView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<MigrationView>> ListAsync([FromQuery] MigrationState[]? state, string? host, string? domain, [Range(1, 1000)] int limit = 100, [Cursor(2)] string? cursor = null,
+    public async Task<Page<MigrationView>> ListAsync([FromQuery] MigrationState[]? state, string? host, string? domain, [Range(1, 1000)] int limit = 100, [Cursor(NewestFirst.CursorParts)] string? cursor = null,
         CancellationToken cancellationToken = default)
     {
         if (host is not null)

@@ -6,6 +6,9 @@ namespace StreamService.Api;
 /// <summary>Pages of records, the newest first.</summary>
 internal static class NewestFirst
 {
+    /// <summary>Time and id.</summary>
+    public const int CursorParts = 2;
+
     /// <summary>Reads one page.</summary>
     /// <param name="sees">Whether a record exists for the caller.</param>
     /// <param name="list">Lists at most so many records after a position.</param>
@@ -32,7 +35,7 @@ internal static class NewestFirst
 
     private static PagePosition? Position(string? cursor)
     {
-        if (Cursor.Read(cursor, parts: 2) is not { } parts)
+        if (Cursor.Read(cursor, CursorParts) is not { } parts)
             return null;
         return long.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var ticks)
             && ticks <= DateTimeOffset.MaxValue.UtcTicks && Guid.TryParse(parts[1], out var id)

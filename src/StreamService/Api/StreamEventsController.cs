@@ -13,6 +13,9 @@ namespace StreamService.Api;
 [Route("streams/{streamId}/events")]
 public sealed class StreamEventsController(Caller caller, StreamManager manager, EventStore events) : ControllerBase
 {
+    /// <summary>The event's number.</summary>
+    private const int CursorParts = 1;
+
     /// <summary>The states that a stream entered, the oldest first.</summary>
     /// <param name="streamId">Its id.</param>
     /// <param name="limit">At most so many, 1 to 1000.</param>
@@ -22,7 +25,7 @@ public sealed class StreamEventsController(Caller caller, StreamManager manager,
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status400BadRequest, "application/problem+json")]
     [ProducesResponseType<ProblemDetails>(StatusCodes.Status404NotFound, "application/problem+json")]
     [ProducesResponseType<Page<StreamEventView>>(StatusCodes.Status200OK, "application/json")]
-    public async Task<Page<StreamEventView>> ListAsync(string streamId, [Range(1, 1000)] int limit = 100, [Cursor(1)] string? cursor = null, CancellationToken cancellationToken = default)
+    public async Task<Page<StreamEventView>> ListAsync(string streamId, [Range(1, 1000)] int limit = 100, [Cursor(CursorParts)] string? cursor = null, CancellationToken cancellationToken = default)
     {
         if (!Guid.TryParse(streamId, out var id) || !caller.Sees(await manager.FindAsync(id, cancellationToken)))
             throw new StreamNotFoundException($"There is no stream '{streamId}'.");
@@ -33,7 +36,7 @@ public sealed class StreamEventsController(Caller caller, StreamManager manager,
     }
 
     private static long Position(string? cursor) =>
-        Cursor.Read(cursor, parts: 1) is not { } parts ? 0
+        Cursor.Read(cursor, CursorParts) is not { } parts ? 0
             : long.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var sequence) ? sequence
             : throw Cursor.Invalid();
 }

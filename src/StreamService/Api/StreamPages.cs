@@ -8,6 +8,9 @@ namespace StreamService.Api;
 /// <summary>Pages of streams.</summary>
 internal static class StreamPages
 {
+    /// <summary>Order, key and id.</summary>
+    public const int CursorParts = 3;
+
     /// <exception cref="InvalidRequestException">The cursor is none of ours, or of a list in another order.</exception>
     public static async Task<Page<StreamStatusView>> ReadAsync(
         StreamManager manager, Caller caller, StreamFilter filter, StreamOrdering ordering, int limit, string? cursor, CancellationToken cancellationToken)
@@ -21,7 +24,7 @@ internal static class StreamPages
 
     private static StreamPosition? Position(string? cursor, StreamOrdering ordering)
     {
-        if (Cursor.Read(cursor, parts: 3) is not { } parts)
+        if (Cursor.Read(cursor, CursorParts) is not { } parts)
             return null;
         return parts[0] == ordering.Name && ordering.IsKey(parts[1]) && Guid.TryParse(parts[2], out var id)
             ? new StreamPosition(parts[1], id)

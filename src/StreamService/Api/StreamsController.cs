@@ -33,7 +33,7 @@ public sealed class StreamsController(VisibleHosts hosts, Caller caller, StreamM
     [ProducesResponseType<Page<StreamStatusView>>(StatusCodes.Status200OK, "application/json")]
     public async Task<Page<StreamStatusView>> ListAsync(
         [FromQuery] StreamState[]? state, string? host, [MaxLength(LongestSearch)] string? q, bool latest = false, StreamSort sort = StreamSort.Created, SortDirection? direction = null,
-        [Range(1, 1000)] int limit = 100, [Cursor(3)] string? cursor = null, CancellationToken cancellationToken = default) =>
+        [Range(1, 1000)] int limit = 100, [Cursor(StreamPages.CursorParts)] string? cursor = null, CancellationToken cancellationToken = default) =>
         await StreamPages.ReadAsync(manager, caller, Filter(state, host, q) with { LatestOnly = latest }, StreamOrdering.By(sort, direction), limit, cursor, cancellationToken);
 
     /// <summary>What streams add up to, all and by host: how many are in each state, what is left, how fast it goes.</summary>
